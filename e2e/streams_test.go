@@ -1,0 +1,106 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/coder/websocket"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+func TestWebSocketEchoes(t *testing.T) {
+	d := startDoor(t, site(goOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"echo"}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.CloseNow()
+		c.SetReadLimit(8 << 20)
+		for {
+			kind, message, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			if string(message) == "bye" {
+				c.Close(4001, "as you say")
+				return
+			}
+			if err := c.Write(r.Context(), kind, message); err != nil {
+				return
+			}
+		}
+	})))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, res, err := websocket.Dial(ctx, d.url+"/chat", &websocket.DialOptions{Subprotocols: []string{"echo"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	c.SetReadLimit(8 << 20)
+	if got := res.Header.Get("Sec-WebSocket-Protocol"); got != "echo" {
+		t.Errorf("subprotocol %q", got)
+	}
+	for _, message := range [][]byte{[]byte("hello"), {}, bytes.Repeat([]byte("x"), 4<<20), []byte("again")} {
+		if err := c.Write(ctx, websocket.MessageBinary, message); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := c.Read(ctx); err != nil || !bytes.Equal(got, message) {
+			t.Fatalf("%d bytes sent, %d came back: %v", len(message), len(got), err)
+		}
+	}
+	if err := c.Write(ctx, websocket.MessageText, []byte("bye")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != 4001 {
+		t.Errorf("the close status did not pass: %v", err)
+	}
+}
+
+func TestGRPCPassesOverClearHTTP2(t *testing.T) {
+	addr, state := grpcOrigin(t)
+	d := startDoor(t, site("h2c://"+addr))
+	conn, err := grpc.NewClient("passthrough:///"+d.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client := grpc_health_v1.NewHealthClient(conn)
+
+	answer, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err != nil || answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Fatalf("unary: %v, %v", answer, err)
+	}
+	_, err = client.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "nobody"})
+	if s := status.Convert(err); s.Code() != codes.NotFound || s.Message() != "unknown service" {
+		t.Errorf("a status: %v", err)
+	}
+	stream, err := client.Watch(ctx, &grpc_health_v1.HealthCheckRequest{Service: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each state is set when the one before it has arrived: what is streamed must not wait for more.
+	for _, want := range []grpc_health_v1.HealthCheckResponse_ServingStatus{
+		grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN, grpc_health_v1.HealthCheckResponse_SERVING,
+		grpc_health_v1.HealthCheckResponse_NOT_SERVING, grpc_health_v1.HealthCheckResponse_SERVING,
+	} {
+		if want != grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN {
+			state.SetServingStatus("shop", want)
+		}
+		got, err := stream.Recv()
+		if err != nil || got.Status != want {
+			t.Fatalf("stream: %v, %v, want %v", got, err, want)
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package waf
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"stormdoor/flow"
+)
+
+// part is a part of a form whose boundary is x.
+func part(disposition, content string) string {
+	return "--x\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\n" + content + "\r\n"
+}
+
+// What a program behind the door could read and the rules have not is refused; what ordinary programs send is not.
+func TestNoPartOfABodyIsOutOfSight(t *testing.T) {
+	const form, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+	const query = "1' UNION SELECT password FROM users--"
+	var pairs, points strings.Builder
+	for i := range 6800 {
+		fmt.Fprintf(&pairs, "a%d=1&", i)
+		fmt.Fprintf(&points, "[12.%05d,45.%05d],", i, i)
+	}
+	many := pairs.String()
+	file := part(`name="f"; filename="a.png"`, "\x89PNG\r\n\x1a\n")
+	for _, c := range []struct {
+		name, mediaType, body string
+		refused               bool
+	}{
+		{"behind a thousand fields", form, many + injection, true},
+		{"behind more fields than are read", form, strings.Repeat("a&", mostFields) + injection, true},
+		{"many points of a map", "application/json", `{"coordinates":[` + points.String() + `[1,2]]}`, false},
+		{"many fields", form, many, false},
+		{"a form", multipart, file + part(`name="id"`, "7") + "--x--\r\n", false},
+		{"behind the end of a form", multipart, file + "--x--\r\n" + part(`name="id"`, query) + "--x--\r\n", true},
+		{"before a form, in lines of another kind", multipart, "--x\rContent-Disposition: form-data; name=id\r\r" + query + "\r\n--x--\r\n", true},
+		{"within a file, behind a line feed", multipart, part(`name="f"; filename="a"`, "\n"+strings.ReplaceAll(part(`name="id"`, query), "\r\n", "\n")) + "--x--\r\n", true},
+		{"within a file, behind a carriage return", multipart, part(`name="f"; filename="a"`, "\r"+strings.ReplaceAll(part(`name="id"`, query), "\r\n", "\r")) + "--x--\r\n", true},
+		{"a picture in XML", "image/svg+xml", `<?xml version="1.0" encoding="UTF-8"?><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><style>.a{fill:#fff}</style><path class="a" d="M12 2L2 7l10 5 10-5-10-5z" style="stroke:#000;stroke-width:2"/><text x="1" y="2">Open the door</text></svg>`, false},
+		{"a picture in XML that holds one", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><path style="fill:url(#g1);stroke:#000;font-family:'Open Sans', sans-serif" d="M 10,20 Z"/><image xlink:href="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="/></svg>`, false},
+		{"a picture in JSON, as an address", "application/json", `{"avatar":"data:image/jpeg;base64,/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8U"}`, false},
+		{"a picture with a page in it", "image/svg+xml", `<svg><a href="data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==">x</a></svg>`, true},
+		{"a picture with a script in it", "image/svg+xml", `<svg><a href="javascript:alert(1)">x</a></svg>`, true},
+		{"a page said to be a picture", "image/svg+xml", `<svg><a href="data:image/png;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==">x</a></svg>`, true},
+		{"a command behind a picture", "application/json", `{"avatar":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAf\nwhoami"}`, true},
+		{"in XML, behind comments", "text/xml", "<a>1' UNI<!-- -->ON SEL<!-- -->ECT password FR<?x?>OM users--</a>", true},
+		{"a text of XML with comments", "text/xml", "<a>Open<!-- please --> the door, and <![CDATA[close it]]> again</a>", false},
+		{"in what is a field for PHP, for a blank", multipart, part(`name="id"; filename ="x"`, query) + "--x--\r\n", true},
+		{"in what is a field for PHP, for apostrophes", multipart, part(`name="id"; a='; filename="x"; b='`, query) + "--x--\r\n", true},
+		{"in what is a field for PHP, for a backslash", multipart, part(`name="id\\"; filename="x"`, query) + "--x--\r\n", true},
+		{"a file with an odd name", multipart, part(`name="f"; filename="my notes (1).txt"`, "text") + "--x--\r\n", false},
+		{"a file with an extended name", multipart, part(`name="f"; filename="a.txt"; filename*=UTF-8''%c3%a4.txt`, "text") + "--x--\r\n", false},
+		{"a picture that reads a file", "image/svg+xml", `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>`, true},
+		{"JSON of a type that is streamed", "application/vnd.docker.x+json", `{"id":"` + query + `"}`, true},
+		{"a picture in JSON", "image/x+json", `{"id":"` + query + `"}`, true},
+	} {
+		f := facts("POST", "/", "", "Content-Type", c.mediaType)
+		f.Length = int64(len(c.body))
+		if !one().WantsBody(f) {
+			t.Errorf("%s: not looked at", c.name)
+			continue
+		}
+		v, held := one().Inspect(f, strings.NewReader(c.body))
+		held.Release()
+		if (v.Action == flow.Refuse) != c.refused {
+			t.Errorf("%s: %+v, %+v", c.name, v, v.Found)
+		}
+	}
+	if v := decide(t, one(), facts("GET", "/", strings.Repeat("a&", 2000)+injection)); v.Action != flow.Refuse {
+		t.Errorf("a query of many fields: %+v", v)
+	}
+}
+
+// A WebSocket over HTTP/2 is asked for by CONNECT, which nobody else may send.
+func TestAWebSocketOverHTTP2IsNoForbiddenMethod(t *testing.T) {
+	f := facts("CONNECT", "/chat", "", "Sec-WebSocket-Version", "13")
+	f.Proto, f.Length = flow.HTTP2, -1
+	if v := decide(t, one(), f); v.Action != 0 || v.Found != nil {
+		t.Errorf("over HTTP/2: %+v, %+v", v, v.Found)
+	}
+	f.Proto = flow.HTTP11
+	if v := decide(t, one(), f); v.Action != flow.Refuse {
+		t.Errorf("over HTTP/1.1: %+v, %+v", v, v.Found)
+	}
+}

@@ -1,0 +1,166 @@
+package waf
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"stormdoor/flow"
+	"stormdoor/internal/gate/waf/openapi"
+	"stormdoor/policy"
+)
+
+// WantsBody reports whether the request has a body that has to be read before it can be judged. Streams, and what no rule
+// reads, are never held back: WebSocket, gRPC, pictures, archives. Who asks for a WebSocket has no body over HTTP/1.1, and
+// says CONNECT over HTTP/2 (RFC 8441): a field Upgrade tells nothing here, since anybody can send one beside a body.
+func (s *Stage) WantsBody(f *flow.Facts) bool {
+	if f.Length == 0 || f.Method == "CONNECT" {
+		return false
+	}
+	if s.mode(f) == policy.WAFOff {
+		return s.contracts.find(f).wantsBody(f)
+	}
+	return inspectable(f.Header.Get("Content-Type"), f.Proto)
+}
+
+// inspectable reports whether rules read bodies of this media type. A body without a type is inspected, and so is one whose
+// type ends in +json or +xml, whatever it begins with: many programs read those as JSON and XML (RFC 6839). gRPC is a stream
+// over HTTP/2 only.
+func inspectable(mediaType string, over flow.Proto) bool {
+	t, _, _ := strings.Cut(mediaType, ";")
+	t = strings.ToLower(strings.TrimSpace(t))
+	if t == "application/grpc" || strings.HasPrefix(t, "application/grpc+") {
+		return over != flow.HTTP2 && over != flow.HTTP3
+	}
+	if strings.HasSuffix(t, "+json") || strings.HasSuffix(t, "+xml") {
+		return true
+	}
+	for _, streamed := range []string{"image/", "video/", "audio/", "font/", "application/grpc-web", "application/octet-stream", "application/zip", "application/gzip", "application/x-tar", "application/pdf", "application/vnd.docker", "application/x-git"} {
+		if strings.HasPrefix(t, streamed) {
+			return false
+		}
+	}
+	return true
+}
+
+// Held is the beginning of a body that was read to be inspected. It gives the whole body again: Reader first gives what
+// was read, then what is still to come. The zero Held is an empty body.
+type Held struct {
+	stage *Stage
+	bytes []byte
+	rest  io.Reader // nil when the body ended
+	err   error     // what reading it ended with, nil for its end
+}
+
+// Len is how many bytes were read.
+func (h *Held) Len() int64 { return int64(len(h.bytes)) }
+
+// Err is what reading the body ended with before its bound, nil when it did not fail.
+func (h *Held) Err() error { return h.err }
+
+// Release takes what is held out of the account. The bytes themselves may still be read: they are the collector's.
+func (h *Held) Release() {
+	if h.stage != nil {
+		h.stage.held.Add(-int64(cap(h.bytes)))
+		h.stage = nil
+	}
+}
+
+// Reader reads the whole body. It is for one reader, and may be read after Release.
+func (h *Held) Reader() io.Reader { return &heldReader{left: h.bytes, rest: h.rest, err: h.err} }
+
+type heldReader struct {
+	left []byte
+	rest io.Reader
+	err  error
+}
+
+func (r *heldReader) Read(p []byte) (int, error) {
+	if len(r.left) > 0 {
+		n := copy(p, r.left)
+		r.left = r.left[n:]
+		return n, nil
+	}
+	switch {
+	case r.err != nil:
+		return 0, r.err
+	case r.rest == nil:
+		return 0, io.EOF
+	}
+	return r.rest.Read(p)
+}
+
+// Len is how much can be read without waiting.
+func (r *heldReader) Len() int { return len(r.left) }
+
+// errFull is returned when all that may be held is held.
+var errFull = errors.New("the bodies that are held to be inspected take all the memory that they may")
+
+// Inspect reads the body, up to the bound, and judges the request. The body can be read again from the result, which is
+// never nil and which the caller releases when the request has ended. A client that fails to send its body is no finding
+// of this stage: the result's Err says so, and whoever reads on meets the same error.
+func (s *Stage) Inspect(f *flow.Facts, body io.Reader) (flow.Verdict, *Held) {
+	return s.InspectUnder(context.Background(), f, body)
+}
+
+// InspectUnder is Inspect in the serving function of the exchange whose context ctx is: a large request is judged off its event
+// loop, which goes on meanwhile.
+func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader) (flow.Verdict, *Held) {
+	h := &Held{stage: s, rest: body}
+	err := h.fill(s.limit+1, f.Length)
+	switch {
+	case errors.Is(err, errFull):
+		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull}, h
+	case err != nil:
+		h.err = err
+		return flow.Verdict{}, h
+	}
+	mode := s.mode(f)
+	seen := openapi.Body{Bytes: h.bytes, Whole: true}
+	if int64(len(h.bytes)) > s.limit {
+		if s.over == policy.OverRefused {
+			return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: !s.blocks(f)}, h
+		}
+		seen = openapi.Body{Bytes: h.bytes[:s.limit]}
+	}
+	return s.judgeUnder(ctx, f, mode, seen), h
+}
+
+// fill reads until most bytes or the end of the body have come. Memory is taken as bytes arrive, not as they are announced.
+func (h *Held) fill(most, announced int64) error {
+	const first = 4 << 10
+	if announced > 0 {
+		most = min(most, announced)
+	}
+	for int64(len(h.bytes)) < most {
+		if len(h.bytes) == cap(h.bytes) {
+			if err := h.grow(min(most, max(first, 2*int64(cap(h.bytes))))); err != nil {
+				return err
+			}
+		}
+		room := h.bytes[len(h.bytes):min(int64(cap(h.bytes)), most)]
+		n, err := h.rest.Read(room)
+		h.bytes = h.bytes[:len(h.bytes)+n]
+		if err == io.EOF {
+			h.rest = nil
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Held) grow(to int64) error {
+	more := to - int64(cap(h.bytes))
+	if h.stage.held.Add(more) > maxHeld {
+		h.stage.held.Add(-more)
+		return errFull
+	}
+	b := make([]byte, len(h.bytes), to)
+	copy(b, h.bytes)
+	h.bytes = b
+	return nil
+}

@@ -1,0 +1,334 @@
+package waf
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"stormdoor/internal/gate/waf/syntax"
+	"stormdoor/policy"
+	"stormdoor/seclang"
+)
+
+// doubts are the rules that match by words, with what a value must be for their match to say nothing. Each judge is about
+// what an attack of the rule's class cannot do without; rules for structure that no text has are never doubted.
+var doubts = map[int]func(sent string) bool{
+	// Commands of the shell by name, and what a shell expands, found after spaces and quotes were taken out.
+	932230: shellProse, 932235: shellOrPicture, 932250: shellProse, 932260: shellOrPicture, 932340: shellProse, 932175: shellProse,
+	932130: noSubstitution, 932280: noShell, 9000301: noShell, 9000303: noShell,
+	// Commands of Windows by name.
+	932120: windowsProse, 932125: windowsProse, 932370: windowsProse, 932380: windowsProse, 932140: noBatch,
+	// Files and programs of the system by name.
+	930120: mention, 932160: mentionedProgram,
+	// SQL: its words, its fingerprints by libinjection ("John Or@var.es"), and its punctuation.
+	942100: noInjection, 942140: noSQL, 942151: sqlProse, 942160: noSQL, 942170: noSQL, 942190: sqlProse, 942230: sqlProse, 942240: noSQL,
+	942280: noSQL, 942320: noSQL, 942350: sqlProse, 942360: sqlProse, 942500: noSQL, 942540: noStacking, 942550: noSQL,
+	// Operators of MongoDB, which other languages of queries write alike.
+	942290: otherQuery,
+	// Calls of PHP and of JavaScript by the names of functions.
+	933135: noProgram, 933150: noProgram, 933160: noProgram, 933180: noProgram, 933210: noProgram, 934100: noProgram, 934160: noProgram,
+	9000311: noBasic,
+	// HTML and its scripts by words and punctuation.
+	941100: noMarkup, 941120: noMarkup, 941130: noNamespace, 941170: picture, 934170: picture, 941160: noMarkup, 941180: onlyComments, 941250: noMarkup, 941260: noMarkup, 941270: noMarkup, 941310: noMarkup,
+	9000322: noMarkup, 9000323: noMarkup, 941370: noScripts, 941390: noScripts, 9000320: noScripts, 9000321: noScripts,
+	// Fields of answers.
+	921120: noAnswer, 921130: noAnswer, 921160: noAnswer, 9000260: noAnswer,
+	// The word "javascript:".
+	941210: noScript,
+}
+
+// doubtOf is what a policy lets doubt; nil for nothing.
+func doubtOf(w *policy.WAF) func(*seclang.Rule, string) bool {
+	if w.Prose != nil && !*w.Prose {
+		return nil
+	}
+	return doubt
+}
+
+// doubt implements seclang.Options.Doubt.
+func doubt(r *seclang.Rule, sent string) bool {
+	judge := doubts[r.ID]
+	if judge == nil {
+		return false
+	}
+	if strings.IndexByte(sent, '%') >= 0 { // most rules decode once more than the body's type says
+		if decoded, err := url.QueryUnescape(sent); err == nil {
+			sent = decoded
+		}
+	}
+	return judge(sent)
+}
+
+// shellProse reports whether a value is a text in which no shell finds a command to run, should it be given to one. A
+// command needs an argument with structure (a path, an option, a variable, a redirection), or to stand alone where a command
+// may stand. Names of commands are in lower case.
+func shellProse(s string) bool {
+	return clauses(s, true) || listing.MatchString(s) || query(s) || noShell(s)
+}
+
+// shellOrPicture is for rules that take the "base64," of a picture for a command.
+func shellOrPicture(s string) bool { return picture(s) || shellProse(s) }
+
+// listing is the one command that tells nothing without a path: ls of plain names.
+var listing = regexp.MustCompile(`(?i)^ls(?: [a-z0-9]+){2,}$`)
+
+// windowsProse is shellProse where the case of names does not matter.
+func windowsProse(s string) bool { return clauses(s, false) || noWindows(s) }
+
+// clauses reports whether each part of a text that a shell would take for a command is a clause of a sentence.
+func clauses(s string, lowerCommands bool) bool {
+	if strings.ContainsAny(s, "$`<>|\\{}[]=~^%*#@_\x00") || strings.Contains(strings.ReplaceAll(s, " & ", ""), "&") || !utf8.ValidString(s) {
+		return false
+	}
+	s = strings.ReplaceAll(s, " & ", " ; ") // either parts commands
+	words, grammar := 0, 0
+	for clause := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(";\r\n()", r) }) {
+		capital, n, g := false, 0, 0
+		for token := range strings.FieldsSeq(clause) {
+			word, plain := wordOf(token)
+			if !plain {
+				return false
+			}
+			if word == "" {
+				continue
+			}
+			first, _ := utf8.DecodeRuneInString(word)
+			if n == 0 {
+				capital = unicode.IsUpper(first)
+			}
+			n++
+			if grammatical[strings.ToLower(word)] {
+				g++
+			}
+		}
+		if n > 0 && g == 0 && !(capital && lowerCommands) {
+			return false
+		}
+		words, grammar = words+n, grammar+g
+	}
+	alone := !strings.ContainsAny(s, ";\r\n()")
+	return words >= 3 && (grammar*8 >= words || grammar == 0 && alone && lowerCommands)
+}
+
+// wordOf takes the punctuation of sentences off a token. It is plain if what is left is a word, a number or nothing.
+func wordOf(token string) (word string, plain bool) {
+	if strings.HasPrefix(token, "-") && strings.Trim(token, "-") != "" {
+		return "", false // an option
+	}
+	word = strings.Trim(token, `"'.,:!?-`)
+	numeric := strings.IndexFunc(word, unicode.IsLetter) < 0
+	for _, r := range word {
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r), unicode.Is(unicode.Mn, r):
+		case r == '\'', r == '-', r == '’':
+		case r >= 0x80 && !unicode.IsControl(r):
+		case numeric && strings.ContainsRune(".,:", r):
+		default:
+			return "", false
+		}
+	}
+	if strings.Count(word, "'") > 1 || strings.HasSuffix(word, "'") {
+		return "", false // quotes that hide a name
+	}
+	return word, true
+}
+
+// substitution is what a shell expands, as it has to be written.
+var substitution = regexp.MustCompile("[$<>]\\(|\\$[{\\[]|/\\w*\\[|`|%|\\\\")
+
+// noSubstitution reports whether no shell would expand anything in a value.
+func noSubstitution(s string) bool {
+	return !substitution.MatchString(s) || noShell(s)
+}
+
+// mention reports whether a value is a text that speaks of a file: it neither begins with a path nor climbs, so that
+// opening it opens nothing.
+func mention(s string) bool {
+	first, _, _ := strings.Cut(strings.TrimSpace(s), " ")
+	return inside.MatchString(s) && !climbing.MatchString(s) || text(s) && !climbing.MatchString(s) && !strings.HasPrefix(first, ".") && !strings.HasPrefix(first, "~") && !strings.ContainsAny(first, "/\\")
+}
+
+// inside is a path below a folder of the program's own that is named as one of the system is: src/etc/hosts.go.
+var inside = regexp.MustCompile(`^[\w-][\w.-]*/(?:[\w-][\w.-]*/)*(?:etc|proc|sys|usr|dev|bin)/[\w-][\w./-]*$`)
+
+// climbing is a path that leaves its folder behind whatever stands before it, or an address that names a file.
+var climbing = regexp.MustCompile(`\.\.[/\\]|(?i)\b(?:file|php|phar|zip|data|expect|glob|jar|netdoc)://`)
+
+// mentionedProgram is mention for paths of programs, which a shell may run.
+func mentionedProgram(s string) bool { return noShell(s) && mention(s) }
+
+// count counts the words of a text, and how many of them make sentences.
+func count(s string) (words, grammar int) {
+	for token := range strings.FieldsSeq(s) {
+		words++
+		if grammatical[strings.ToLower(strings.Trim(token, `"'.,:;!?()-`))] {
+			grammar++
+		}
+	}
+	return words, grammar
+}
+
+// sqlShape is what a statement of SQL is made of, beside its words.
+var sqlShape = regexp.MustCompile(`(?i)\bunion\W*(?:(?:all|distinct)\W+)?select\b|\bselect\b.{0,400}\bfrom\b|\binsert\W+into\b|\bupdate\b.{0,200}\bset\b|\bdelete\W+from\b|\bdrop\W+\w|\bcase\W+when\b|\bhaving\b|\bload_file\b|\binto\W+(?:out|dump)file\b|\w\(|\b(?:(?:pg_)?sleep|benchmark|if|ifnull|user|version|database|count|concat\w*|group_concat|char|chr|ascii|ord|hex|mid|substr\w*|length|cast|convert|exp|extractvalue|updatexml|md5|randomblob)\s*\(|\(\s*select\b|\b(?:or|and|xor|not|like|between|in|is)\b\s*(?:['"(\d!-]|null\b|true\b|false\b)|['"]\s*(?:or|and|xor|\|\||;|having|group|order|limit|union)\b|['")\d]\s*#|['")\d]--|;\s*\w+\s+\w+\s*$`)
+
+// sqlProse reports whether a value is a text with words that SQL has too.
+func sqlProse(s string) bool {
+	if query(s) || noSQL(s) {
+		return true
+	}
+	if strings.ContainsAny(s, "=<>|&$`\\{}[]@%\x00") || strings.Contains(s, "/*") || sqlShape.MatchString(s) {
+		return false
+	}
+	words, grammar := count(s)
+	return words >= 4 && grammar*8 >= words
+}
+
+// graphQL is what a document of GraphQL without literals is written in.
+var graphQL = regexp.MustCompile(`^\s*(?:(?:query|mutation|subscription|fragment)\b[\s\w$!:,()\[\]@]*)?\{[\s\w!:,(){}\[\]@.$]*\}\s*$`)
+
+// expanded is what a shell makes of a dollar sign; a variable of GraphQL is a name behind it.
+var expanded = regexp.MustCompile(`(?i)\$(?:[^a-z_]|ifs|path|home|shell|env|$)`)
+
+// query reports whether a value is a document of GraphQL: names and brackets, nothing that is quoted, joined or compared.
+func query(s string) bool {
+	return strings.Count(s, "{") == strings.Count(s, "}") && graphQL.MatchString(s) && !expanded.MatchString(s)
+}
+
+// odata is a system query option of OData (version 4, part 2, section 5).
+var odata = regexp.MustCompile(`^\$(?:filter|select|orderby|top|skip|count|expand|search|format|apply|compute|skiptoken)$`)
+
+// odataAddress reports whether every dollar sign in a value begins a query option of an address.
+func odataAddress(s string) bool {
+	_, options, found := strings.Cut(s, "?")
+	if !found || strings.ContainsAny(s, " \r\n{}\"") || strings.Contains(s[:len(s)-len(options)], "$") {
+		return false
+	}
+	for option := range strings.SplitSeq(options, "&") {
+		name, value, _ := strings.Cut(option, "=")
+		if strings.Contains(name, "$") && !odata.MatchString(name) || strings.Contains(value, "$") {
+			return false
+		}
+	}
+	return true
+}
+
+// otherQuery reports whether a dollar sign belongs to GraphQL or OData.
+func otherQuery(s string) bool {
+	return query(s) || odata.MatchString(s) || odataAddress(s) || text(s) && !operator.MatchString(s)
+}
+
+// operator is one of MongoDB as it has to be written: a key of an object, or in the brackets of a name.
+var operator = regexp.MustCompile(`(?i)["'\[{,]\s*\$(?:eq|ne|gte?|lte?|n?in|n?or|and|not|regex|exists|type|mod|where|expr|all|elemmatch|size|text|function|set|unset|inc|push|pull)["'\]]?\s*[:\]]`)
+
+// address is a name with an address of mail behind it. Nothing in it ends a literal or compares, and the variable of SQL that
+// the address could be is never set.
+var address = regexp.MustCompile(`^[\p{L}\p{N} ._-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,}$`)
+
+func mailbox(s string) bool { return address.MatchString(s) }
+
+// noScript reports whether a value has nothing by which a script calls or sets anything.
+func noScript(s string) bool { return !strings.ContainsAny(s, "(`=[{+\\%&<>;\x00") }
+
+// text reports whether people may have written a value for people: words that stand apart, some of which make sentences.
+// It decides nothing by itself: what it lets pass must not hold together as an attack either.
+func text(s string) bool {
+	if len(s) < 20 || !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		return false
+	}
+	if c := s[0]; (c == '{' || c == '[') && json.Valid([]byte(s)) {
+		return false // the values in it are what is used
+	}
+	words, grammar, letters := 0, 0, 0
+	for token := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '<' || r == '>' || unicode.IsSpace(r) }) {
+		if pairs.MatchString(token) && !strings.Contains(token, "/") {
+			return false // fields within a field
+		}
+		word := strings.Trim(token, "\"'.,:;!?()-<>[]…“”„«»*_`")
+		foreign, plain := 0, true
+		for _, r := range word {
+			switch {
+			case r >= utf8.RuneSelf && unicode.IsLetter(r):
+				foreign++
+			case !unicode.IsLetter(r) && r != '\'' && r != '’' && r != '-' && !unicode.Is(unicode.Mn, r):
+				plain = false
+			}
+		}
+		letters += foreign
+		if len(word) < 2 || !plain && foreign == 0 {
+			continue
+		}
+		words++
+		if foreign > 0 || grammatical[strings.ToLower(word)] || common[strings.ToLower(word)] {
+			grammar++
+		}
+		if words >= 5 && grammar >= 1 || words >= 9 || letters >= 20 {
+			return true
+		}
+	}
+	return false
+}
+
+// common are words that sentences are made of, and commands and statements are as well.
+var common = map[string]bool{"for": true, "in": true, "as": true, "at": true, "if": true, "all": true, "now": true, "see": true, "new": true, "use": true, "no": true, "like": true, "when": true, "can": true, "do": true, "try": true, "how": true, "who": true}
+
+// pairs is how fields stand in the body of a form.
+var pairs = regexp.MustCompile(`[\w\]]=[^&=]*&[\w.\[\]-]+=`)
+
+// probing is SQL that nobody writes but to try a database: it counts wherever it stands.
+var probing = regexp.MustCompile(`(?i)\b(?:and|or|not|select|union|if|when|xor)\b\W.{0,40}\b(?:(?:pg_)?sleep|benchmark)\s*\(\s*\d|\bwaitfor\s+delay\s*'|\b(?:extractvalue|updatexml|xmltype|dbms_pipe\.\w+|utl_(?:http|inaddr)\.\w+)\s*\(|\b(?:or|and)\s+(?:(\d)=\d|'(\w)'='\w)`)
+
+func noShell(s string) bool   { return text(s) && !syntax.Shell(s) }
+func noWindows(s string) bool { return text(s) && !syntax.Windows(s) }
+func noSQL(s string) bool     { return text(s) && !probing.MatchString(s) && !syntax.SQL(s) }
+func noBasic(s string) bool   { return noProgram(s) && !basic.MatchString(s) }
+
+// basic is what programs of ASP and of Windows' script host are made of.
+var basic = regexp.MustCompile(`(?i)\bev\s+al\b|server\.\w+\s*[=(]|resume\s+next|\w\.\w+\s*\(|response\.|createobject|wscript|xp_cmdshell|["']\s*&`)
+
+func noBatch(s string) bool   { return text(s) && !syntax.Batch(s) }
+func noProgram(s string) bool { return text(s) && !syntax.Script(s) }
+func noMarkup(s string) bool  { return text(s) && !syntax.HTML(s) && !syntax.Script(s) }
+func noScripts(s string) bool { return text(s) && !syntax.Runs(s) && !syntax.Script(s) }
+func noAnswer(s string) bool  { return text(s) && !answer.MatchString(s) && !syntax.HTML(s) }
+
+// answer is where another answer could begin, or a field of one.
+var answer = regexp.MustCompile(`(?i)http/\d(?:\.\d)?\s+\d{3}|[\r\n\x{560a}\x{560d}]\s*(?:set-cookie\s*:\s*[\w-]+=|location\s*:\s*(?:https?:)?//|refresh\s*:\s*\d|content-[\w-]+\s*:\s*[\w-]+[/;\d]|(?:x-forwarded-\w+|host|via)\s*:\s*[\w-]+\.[\w.-]+)`)
+
+// oddWord reports whether a value is one short word, such as a password, that holds together as no SQL.
+func oddWord(s string) bool {
+	return len(s) <= 40 && !strings.ContainsAny(s, " \t\r\n\v\f+%\x00\xa0") && !strings.Contains(s, "/*") && !syntax.SQL(s)
+}
+
+func noStacking(s string) bool { return noSQL(s) || oddWord(s) }
+
+// noInjection is for the fingerprints of libinjection.
+func noInjection(s string) bool {
+	return mailbox(s) || noSQL(s) || oddWord(s) || prepared.MatchString(s) && !syntax.SQL(s)
+}
+
+// prepared is a statement with places for values, as logs and traces show it: nothing runs it so.
+var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\s*(?:$|[,);]|(?i:and|or|order|limit|group)\b)`)
+
+// noNamespace is for declarations of namespaces: a document of XML has them, and runs nothing if none is one that browsers
+// know.
+func noNamespace(s string) bool {
+	return picture(s) || noMarkup(s) || document.MatchString(s) && !known.MatchString(s)
+}
+
+var (
+	document = regexp.MustCompile(`^\s*(?:<\?xml[^>]*\?>\s*)?<(?:[\w-]+:)?[\w-]+\s[^<]*xmlns(?::[\w-]+)?=`)
+	known    = regexp.MustCompile(`(?i)1999/(?:xhtml|xsl|xlink)|2000/svg|1998/math|<(?:script|svg|html)\b|\bon\w+\s*=|script:`)
+)
+
+// onlyComments is for what XSS and comments of HTML have in common: comments that are closed, and nothing else.
+func onlyComments(s string) bool {
+	return noMarkup(s) || strings.Contains(s, "-->") && !comment.MatchString(closedComment.ReplaceAllString(s, "")) && !syntax.HTML(s)
+}
+
+var (
+	closedComment = regexp.MustCompile(`<!--[^<>\[#]*-->`)
+	comment       = regexp.MustCompile(`(?i)<!--|-->|<!\[cdata\[|document\.(?:cookie|write)|\.(?:parentnode|innerhtml)|window\.location|-moz-binding`)
+)

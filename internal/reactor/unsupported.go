@@ -1,0 +1,41 @@
+//go:build !linux
+
+package reactor
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Without epoll there are no loops, and nothing of this file is ever called but openPoller.
+
+type event struct{}
+
+func (*event) about() (fd int, generation int32) { return 0, 0 }
+func (*event) what() happening                   { return 0 }
+
+type poller struct{}
+
+func openPoller() (*poller, error)                 { return nil, errors.ErrUnsupported }
+func (*poller) close()                             {}
+func (*poller) add(int, int32) error               { return errors.ErrUnsupported }
+func (*poller) remove(int) error                   { return errors.ErrUnsupported }
+func (*poller) wait(bool) []event                  { return nil }
+func (*poller) wake()                              {}
+func rawRead(int, []byte) (int, syscall.Errno)     { return 0, syscall.ENOSYS }
+func rawWrite(int, []byte) (int, syscall.Errno)    { return 0, syscall.ENOSYS }
+func rawWritev(int, [][]byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
+func rawAccept(uintptr) (int, netip.AddrPort, syscall.Errno) {
+	return -1, netip.AddrPort{}, syscall.ENOSYS
+}
+func localAddr(int) netip.AddrPort        { return netip.AddrPort{} }
+func duplicate(syscall.Conn) (int, error) { return -1, errors.ErrUnsupported }
+func standard(int) (net.Conn, error)      { return nil, errors.ErrUnsupported }
+func setNoDelay(int)                      {}
+func setLinger(int, int) error            { return errors.ErrUnsupported }
+func shutdownWrite(int) error             { return errors.ErrUnsupported }
+func closeFD(int)                         {}
+
+const maxVector = 4

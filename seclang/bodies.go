@@ -1,0 +1,199 @@
+package seclang
+
+import (
+	"strings"
+
+	"stormdoor/seclang/internal/body"
+	"stormdoor/seclang/internal/unpack"
+)
+
+// bodyKinds are the body processors that a rule can ask for.
+var bodyKinds = []string{"URLENCODED", "MULTIPART", "JSON", "XML", "RAW"}
+
+// readRequestBody takes the body apart, as its type or a rule says.
+func (t *Transaction) readRequestBody() {
+	if !t.set.requestBody || len(t.requestPieces) == 0 {
+		return
+	}
+	if t.singles[reqbodyProcessor] == "" && t.forceRequestBody {
+		t.singles[reqbodyProcessor] = "URLENCODED"
+	}
+	kind := t.singles[reqbodyProcessor]
+	t.parsed.Reset()
+	if !t.unpackBody() {
+		t.bodyProblem(kind)
+		return
+	}
+	text := t.requestPieces
+	t.cost.Work += int64(len(text))
+	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
+	switch kind {
+	case "URLENCODED":
+		body.URLEncoded(text, limits, &t.parsed)
+		t.rawBody()
+	case "MULTIPART":
+		contentType, _ := t.header("content-type")
+		body.Multipart(text, contentType, limits, &t.parsed)
+		t.multipart()
+	case "JSON":
+		body.JSON(text, limits, &t.parsed)
+	case "XML":
+		body.XML(text, limits, &t.parsed)
+		t.xml()
+		t.nestedIn(xmlValues)
+		t.nestedDoctype(stringOf(text))
+	case "RAW":
+		t.rawBody()
+	case "":
+		if sent, _ := t.header("content-type"); t.rules.nested && mediaType(sent) == "application/graphql" {
+			body.GraphQL(text, limits, &t.parsed)
+		}
+	}
+	t.fields[argsPost] = appendFields(t.fields[argsPost], t.parsed.Args)
+	t.nestedIn(argsPost)
+	t.bodyProblem(kind)
+}
+
+// mediaType is a Content-Type without its parameters, in lower case.
+func mediaType(contentType string) string {
+	kind, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(kind))
+}
+
+// unpackBody undoes the Content-Encoding of the body; see Options.Nested. False when that cannot be done within the limits:
+// then there is nothing to look at, and the body counts as one that cannot be read.
+func (t *Transaction) unpackBody() bool {
+	codings, _ := t.header("content-encoding")
+	if !t.rules.nested || codings == "" {
+		return true
+	}
+	var u unpack.Unpacker
+	defer u.Close()
+	plain, outcome := u.Unpack(nil, t.requestPieces, codings, unpack.Limits{Bytes: t.set.requestLimit})
+	t.cost.Work += int64(len(plain)) * unpackWork
+	if outcome != unpack.Whole && (outcome != unpack.Malformed || t.singles[inboundDataError] != "1") {
+		t.parsed.Problem = body.Problem{Kind: body.Malformed, Text: "Content-Encoding: " + outcome.String()}
+		return false
+	}
+	t.requestPieces = plain
+	return true
+}
+
+// unpackWork is what a byte that comes out of a decoder costs, in bytes that an automaton reads.
+const unpackWork = 4
+
+// rawBody sets the variables that hold the body as it is.
+func (t *Transaction) rawBody() {
+	t.singles[requestBody] = stringOf(t.requestPieces)
+	t.singles[requestBodyLength] = t.arena.number(len(t.requestPieces))
+}
+
+// bodyProblem sets the variables that tell how a body could be read.
+func (t *Transaction) bodyProblem(kind string) {
+	problem := &t.parsed.Problem
+	switch {
+	case problem.Kind == body.None:
+	case problem.Kind == body.TooManyFields:
+		t.singles[argumentsLimitReached] = "1"
+	case problem.Kind == body.Truncated && (kind == "MULTIPART" || t.singles[inboundDataError] == "1"):
+		// A form's end that is missing is told by MULTIPART_STRICT_ERROR; one that was cut off here is nobody's fault.
+	default:
+		t.singles[reqbodyError], t.singles[reqbodyProcessorError] = "1", "1"
+		t.singles[reqbodyErrorMsg] = kind + ": " + problem.Text
+		t.singles[reqbodyProcessorErrorMsg] = problem.Text
+	}
+	if t.parsed.Multipart.StrictError {
+		t.singles[multipartStrictError] = "1"
+	}
+}
+
+// multipart sets the variables of a multipart form but its arguments.
+func (t *Transaction) multipart() {
+	p := &t.parsed
+	add := func(to collection, key, value string) {
+		t.fields[to] = append(t.fields[to], field{key: key, folded: t.arena.lower(key), value: value})
+	}
+	for i := range p.Files {
+		f := &p.Files[i]
+		size := t.arena.number(f.Size)
+		for _, name := range [...]string{f.Name, f.OtherName} {
+			if name != "" {
+				add(files, "", name)
+				add(filesSizes, name, size)
+			}
+		}
+		add(filesNames, "", f.Field)
+	}
+	for _, list := range [...]struct {
+		to   collection
+		from []body.Field
+	}{
+		{multipartPartHeaders, p.PartHeaders}, {multipartName, p.PartNames}, {multipartFilename, p.FileNames},
+		{multipartFilenameCharset, p.Charsets}, {multipartFilenameLanguage, p.Languages},
+	} {
+		for i := range list.from {
+			add(list.to, list.from[i].Name, list.from[i].Value)
+		}
+	}
+	if p.FilesSize > 0 || len(p.PartNames) > 0 {
+		t.singles[filesCombinedSize] = t.arena.number(p.FilesSize)
+	}
+	m := &p.Multipart
+	for one, set := range map[single]bool{
+		multipartBoundaryQuoted: m.BoundaryQuoted, multipartDataAfter: m.DataAfter, multipartDataBefore: m.DataBefore,
+		multipartDuplicatePartHeader: m.DuplicatePartHeader, multipartHeaderFolding: m.HeaderFolding,
+		multipartInvalidQuoting: m.InvalidQuoting, multipartLFLine: m.LFLine, multipartUnmatchedBoundary: m.UnmatchedBoundary,
+	} {
+		if set {
+			t.singles[one] = "1"
+		}
+	}
+}
+
+// xml sets XML: the attributes' values by the path "//@*", the texts by "/*".
+func (t *Transaction) xml() {
+	for i := range t.parsed.Attributes {
+		t.fields[xmlValues] = append(t.fields[xmlValues], field{key: "//@*", folded: "//@*", value: t.parsed.Attributes[i].Value})
+	}
+	for i := range t.parsed.Texts {
+		t.fields[xmlValues] = append(t.fields[xmlValues], field{key: "/*", folded: "/*", value: t.parsed.Texts[i].Value})
+	}
+}
+
+// readResponseBody takes the response's body apart if a rule says so, else it becomes RESPONSE_BODY.
+func (t *Transaction) readResponseBody() {
+	text := t.responsePieces
+	kind := t.singles[resBodyProcessor]
+	t.cost.Work += int64(len(text))
+	if kind == "" {
+		t.singles[responseBody] = stringOf(text)
+		t.singles[responseContentLength] = t.arena.number(len(text))
+		return
+	}
+	if kind != "JSON" {
+		return // a rule set that asks for XML looks at no variable of it: there is none
+	}
+	var parsed body.Fields // its strings live as long as the transaction's, beside the request's
+	body.JSON(text, body.Limits{Fields: t.set.arguments, Depth: t.set.responseJSONDepth}, &parsed)
+	for i := range parsed.Args {
+		f := &parsed.Args[i]
+		t.fields[responseArgs] = append(t.fields[responseArgs], field{key: f.Name, folded: strings.ToLower(f.Name), value: f.Value})
+	}
+	switch parsed.Problem.Kind {
+	case body.None:
+	case body.TooManyFields:
+		t.singles[argumentsLimitReached] = "1"
+	default:
+		t.singles[resBodyError], t.singles[resBodyProcessorError] = "1", "1"
+		t.singles[resBodyErrorMsg] = kind + ": " + parsed.Problem.Text
+		t.singles[resBodyProcessorErrorMsg] = parsed.Problem.Text
+	}
+}
+
+// appendFields adds parsed fields, whose names are compared with case.
+func appendFields(to []field, from []body.Field) []field {
+	for i := range from {
+		to = append(to, field{key: from[i].Name, folded: from[i].Name, value: from[i].Value})
+	}
+	return to
+}

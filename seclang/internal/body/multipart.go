@@ -1,0 +1,84 @@
+package body
+
+import (
+	"bytes"
+	"mime"
+	"strings"
+)
+
+// MultipartFlags says what is irregular about a multipart form; each is the variable MULTIPART_… of its name.
+type MultipartFlags struct {
+	// StrictError: it, or the header of a part, cannot be read, ends early, or can be read in two ways.
+	StrictError bool
+	// UnmatchedBoundary: a line begins as a boundary and goes on as none, or is one behind half a line end.
+	UnmatchedBoundary bool
+	// BoundaryQuoted, DataBefore, DataAfter: the boundary is quoted; there is something before the first or behind the last.
+	BoundaryQuoted, DataBefore, DataAfter bool
+	// HeaderFolding, LFLine: a header continues on the next line; lines end without a carriage return.
+	HeaderFolding, LFLine bool
+	// InvalidQuoting, DuplicatePartHeader: an extended file name is quoted; a part has a header or parameter twice.
+	InvalidQuoting, DuplicatePartHeader bool
+}
+
+// Multipart parses a multipart form (RFC 7578): parts without a file name become Args, parts with one become Files. Its
+// reading of boundaries is that of mime/multipart, on which Coraza and much of what stands behind a door builds.
+func Multipart(text []byte, contentType string, limits Limits, out *Fields) {
+	p := multipartParser{limits: limits.withDefaults(len(text)), out: out, used: out.arena.used(), text: text, final: true}
+	if p.open(contentType) {
+		p.run()
+	}
+}
+
+// Upload parses a multipart form as Multipart does, piece by piece as it arrives. It keeps the content of fields and, of a
+// file, no more than describes it, so that a form of any size takes no more memory than Limits.Bytes allows.
+type Upload struct{ parser multipartParser }
+
+// NewUpload begins a form. What it finds is in out when Close has returned; Limits.Bytes, by default 1 MiB here, counts the
+// content of fields too.
+func NewUpload(contentType string, limits Limits, out *Fields) *Upload {
+	if limits.Bytes <= 0 {
+		limits.Bytes = 1 << 20
+	}
+	u := &Upload{multipartParser{limits: limits.withDefaults(0), out: out, used: out.arena.used(), copies: true}}
+	u.parser.open(contentType)
+	return u
+}
+
+// Write takes the next piece of the form, which it does not keep.
+func (u *Upload) Write(piece []byte) {
+	p := &u.parser
+	if p.phase == atEnd {
+		p.out.Multipart.DataAfter = p.out.Multipart.DataAfter || p.out.Problem.Kind == None && len(bytes.TrimSpace(piece)) > 0
+		return
+	}
+	p.text = append(p.text, piece...)
+	p.run()
+	p.text = p.text[:copy(p.text, p.text[p.at:])]
+	p.base += p.at
+	p.at = 0
+}
+
+// Close ends the form.
+func (u *Upload) Close() {
+	u.parser.final = true
+	u.parser.run()
+}
+
+// open reads the boundary. False: there is none.
+func (p *multipartParser) open(contentType string) bool {
+	kind, params, err := mime.ParseMediaType(contentType)
+	p.phase = atEnd
+	switch {
+	case err != nil:
+		p.malformed(0, "the Content-Type cannot be read")
+	case !strings.HasPrefix(kind, "multipart/"):
+		p.out.fail(Malformed, 0, "the Content-Type is not multipart")
+	case params["boundary"] == "":
+		p.malformed(0, "the boundary is empty")
+	default:
+		p.phase = atBoundary
+		p.dash, p.delimiter = []byte("--"+params["boundary"]), []byte("\r\n--"+params["boundary"])
+		p.out.Multipart.BoundaryQuoted = strings.Contains(contentType, `"`)
+	}
+	return p.phase == atBoundary
+}

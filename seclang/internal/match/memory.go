@@ -1,0 +1,80 @@
+package match
+
+import (
+	"iter"
+	"sync/atomic"
+	"unsafe"
+)
+
+// memory counts what the automata of a set hold, in bytes.
+type memory struct {
+	held  atomic.Int64
+	limit int64
+	rows  int // limit of one automaton
+}
+
+// take counts n bytes as held.
+func (m *memory) take(n int) { m.held.Add(int64(n)) }
+
+// give counts n bytes as free again.
+func (m *memory) give(n int) { m.held.Add(-int64(n)) }
+
+// reserve takes n bytes if they are within the limit, which it reports.
+func (m *memory) reserve(n int) bool {
+	if m.held.Add(int64(n)) <= m.limit {
+		return true
+	}
+	m.give(n)
+	return false
+}
+
+// rowSize returns the bytes of a row, its share of the index included, without what its state refers to.
+func (a *automaton) rowSize() int { return 4*len(a.classes) + int(unsafe.Sizeof(state{})) + 4*(4+8) }
+
+// size returns the bytes that s refers to.
+func (s *state) size() int { return 4*cap(s.threads) + 8*cap(s.some) }
+
+// An index finds rows by the hash of their states: open addressing with linear probing.
+type index struct {
+	slots []uint32 // a row; 0 is free
+	tags  []uint64 // its hash
+	used  int
+}
+
+// find yields the rows that were added with the hash.
+func (x *index) find(hash uint64) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		if len(x.slots) == 0 {
+			return
+		}
+		for i := x.home(hash); x.slots[i] != 0; i = x.after(i) {
+			if x.tags[i] == hash && !yield(x.slots[i]) {
+				return
+			}
+		}
+	}
+}
+
+// add notes that the state of row has the hash.
+func (x *index) add(hash uint64, row uint32) {
+	if 2*x.used >= len(x.slots) {
+		old := *x
+		n := max(64, 2*len(old.slots))
+		*x = index{slots: make([]uint32, n), tags: make([]uint64, n)}
+		for i, r := range old.slots {
+			if r != 0 {
+				x.add(old.tags[i], r)
+			}
+		}
+	}
+	i := x.home(hash)
+	for x.slots[i] != 0 {
+		i = x.after(i)
+	}
+	x.slots[i], x.tags[i] = row, hash
+	x.used++
+}
+
+func (x *index) home(hash uint64) int { return int(hash & uint64(len(x.slots)-1)) }
+
+func (x *index) after(i int) int { return (i + 1) & (len(x.slots) - 1) }

@@ -1,0 +1,153 @@
+package seclang
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// What is nested is bounded: a shorter value holds no attack, a longer one is a document that the application unpacks
+// for a purpose, such as an assertion of SAML.
+const (
+	leastNested = 8
+	mostNested  = 2 << 10
+)
+
+// doctype is the key under which the document type declaration of an XML body is looked at, and pathKey that of the path.
+const (
+	doctype = "DOCTYPE"
+	pathKey = "REQUEST_FILENAME"
+)
+
+// nestedIn adds the values that stand in the values of a collection in one more encoding: base64 of a text, or percent
+// escapes where nothing has decoded them. Rules that look at ARGS look at them too, under the key of what they stand in;
+// they are not counted, and a rule that has found something in what was sent is not asked about them again.
+func (t *Transaction) nestedIn(from collection) {
+	if !t.rules.nested {
+		return
+	}
+	for i := range t.fields[from] {
+		f := &t.fields[from][i]
+		t.nestedValue(f.key, f.value)
+	}
+}
+
+func (t *Transaction) nestedValue(key, value string) {
+	t.cost.Work += int64(min(len(value), mostNested))
+	if text, ok := t.base64Text(value); ok {
+		t.addNested(key, text)
+		return
+	}
+	if len(value) > mostNested || strings.IndexByte(value, '%') < 0 {
+		return
+	}
+	if text := t.unescape(value); text != value {
+		t.addNested(key, text)
+	}
+}
+
+func (t *Transaction) addNested(key, value string) {
+	t.fields[argsNested] = append(t.fields[argsNested], field{key: key, folded: key, value: value})
+}
+
+// nestedPath adds the path, if it is written in other characters than paths are, and what is encoded in its last segment.
+func (t *Transaction) nestedPath() {
+	if !t.rules.nested {
+		return
+	}
+	path := t.unescape(strings.ReplaceAll(strings.TrimPrefix(t.singles[requestFilename], "/"), "+", "%2B"))
+	if !plainPath("/" + path) {
+		t.addNested(pathKey, path)
+	}
+	t.nestedValue(pathKey, path[strings.LastIndexByte(path, '/')+1:])
+}
+
+// nestedCredentials adds the name and password of the Basic scheme (RFC 7617).
+func (t *Transaction) nestedCredentials() {
+	const scheme = "basic "
+	sent, _ := t.header("authorization")
+	if t.rules.nested && len(sent) > len(scheme) && strings.EqualFold(sent[:len(scheme)], scheme) {
+		t.nestedValue("Authorization", strings.TrimSpace(sent[len(scheme):]))
+	}
+}
+
+// nestedDoctype adds the document type declaration of an XML body, which the values of its elements do not show.
+func (t *Transaction) nestedDoctype(body string) {
+	const opens = "<!DOCTYPE"
+	at := strings.Index(body, opens)
+	if !t.rules.nested || at < 0 {
+		return
+	}
+	body = body[at:min(len(body), at+mostNested)]
+	end := strings.IndexByte(body, '>')
+	if subset := strings.IndexByte(body, '['); subset >= 0 && subset < end {
+		end = strings.Index(body, "]")
+	}
+	if end >= 0 {
+		body = body[:end]
+	}
+	if strings.Contains(body, ` PUBLIC "-//`) && strings.IndexByte(body, '[') < 0 {
+		return // of a known kind of document, such as XHTML, and nothing is declared
+	}
+	t.addNested(doctype, body)
+}
+
+// base64Text decodes base64, in either alphabet and with or without padding, if what it holds is a text with more in it
+// than words. A space stands for the plus sign that a form has taken for one.
+func (t *Transaction) base64Text(s string) (string, bool) {
+	s = strings.TrimRight(s, "=")
+	if len(s) < leastNested || len(s) > mostNested || len(s)%4 == 1 {
+		return "", false
+	}
+	b := t.arena.free()
+	var bits uint32
+	for i := range len(s) {
+		digit := base64Digit(s[i])
+		if digit > 63 {
+			return "", false
+		}
+		bits = bits<<6 | uint32(digit)
+		switch i % 4 {
+		case 1:
+			b = append(b, byte(bits>>4))
+		case 2:
+			b = append(b, byte(bits>>2))
+		case 3:
+			b = append(b, byte(bits))
+		}
+	}
+	if !telling(b) {
+		return "", false
+	}
+	return t.arena.keep(b), true
+}
+
+func base64Digit(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c - 'A'
+	case 'a' <= c && c <= 'z':
+		return c - 'a' + 26
+	case '0' <= c && c <= '9':
+		return c - '0' + 52
+	case c == '+', c == '-', c == ' ':
+		return 62
+	case c == '/', c == '_':
+		return 63
+	}
+	return 0xff
+}
+
+// telling reports whether b is a text, and one with anything else in it than letters and digits.
+func telling(b []byte) bool {
+	more := false
+	for _, c := range b {
+		switch {
+		case c == 0x7f, c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != 0:
+			return false
+		case c >= 0x80, '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
+		default:
+			more = true
+		}
+	}
+	return more && utf8.Valid(b)
+}
