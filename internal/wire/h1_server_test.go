@@ -548,7 +548,8 @@ func TestH1ContextEnds(t *testing.T) {
 	_, addr := h1Serve(t, ServerConfig{Handle: func(ex Exchange) {
 		ctx := ex.Context()
 		if ex.Request().Target == "/quick" {
-			go func() { <-ctx.Done(); ends <- ctx.Err() }()
+			done := ctx.Done() // before another goroutine has a use for it
+			go func() { <-done; ends <- ctx.Err() }()
 			h1Echo(ex)
 			return
 		}
