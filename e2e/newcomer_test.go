@@ -21,6 +21,7 @@ var commands = map[string]func(t *testing.T, policy string){
 	"stormdoor serve -c stormdoor.yaml":                   tryServe,
 	"stormdoor serve --origin http://127.0.0.1:3000":      tryOrigin,
 	"stormdoor replay access.log --policy stormdoor.yaml": tryReplay,
+	"stormdoor drill --compare nginx,haproxy":             tryCompare,
 }
 
 // blocks returns the fenced blocks of a language in a Markdown text.
@@ -191,5 +192,18 @@ func tryReplay(t *testing.T, policy string) {
 	out, errs, status := command(t, binary, "replay", write(t, "access.log", log.String()), "--policy", write(t, "stormdoor.yaml", policy))
 	if status != 0 || !strings.Contains(out, "per-client") || !strings.Contains(out, "198.51.100.9") {
 		t.Errorf("exit status %d\n%s%s", status, out, errs)
+	}
+}
+
+// tryCompare plays one scene of the drill for a moment; `make storms` plays all of them, without the peers.
+func tryCompare(t *testing.T, _ string) {
+	out, errs, status := command(t, binary, "drill", "--compare", "nginx,haproxy", "--only", "slow-heads", "--seconds", "4")
+	if status != 0 && status != 1 { // 1: a law was broken, which a test on a busy machine does not judge
+		t.Fatalf("exit status %d\n%s%s", status, out, errs)
+	}
+	for _, peer := range []string{"nginx", "haproxy"} {
+		if !strings.Contains(errs, peer+": served ") {
+			t.Errorf("it does not say how %s did:\n%s%s", peer, errs, out)
+		}
 	}
 }
