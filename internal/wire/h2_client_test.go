@@ -52,11 +52,7 @@ func h2Bubble(t *testing.T, cfg H2Config, f func(t *testing.T, h *h2Tester)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newH2Tester(t, cfg)
 		defer h.close()
-		go h.listen()
-		h.send(func() {
-			io.WriteString(h.c, http2.ClientPreface)
-			h.fr.WriteSettings()
-		})
+		h.begun()
 		f(t, h)
 	})
 }
@@ -66,8 +62,28 @@ func newH2Tester(t *testing.T, cfg H2Config) *h2Tester {
 	if cfg.Handle == nil {
 		cfg.Handle = h2Hello
 	}
+	return h2TesterOf(t, NewH2Server(cfg))
+}
+
+// another is a second client of the same server, that has begun.
+func (h *h2Tester) another() *h2Tester {
+	o := h2TesterOf(h.t, h.srv)
+	o.begun()
+	return o
+}
+
+// begun sends what a client sends first.
+func (h *h2Tester) begun() {
+	go h.listen()
+	h.send(func() {
+		io.WriteString(h.c, http2.ClientPreface)
+		h.fr.WriteSettings()
+	})
+}
+
+func h2TesterOf(t *testing.T, srv *H2Server) *h2Tester {
 	server, client := net.Pipe()
-	h := &h2Tester{t: t, srv: NewH2Server(cfg), c: client, done: make(chan struct{})}
+	h := &h2Tester{t: t, srv: srv, c: client, done: make(chan struct{})}
 	h.fr = http2.NewFramer(client, client)
 	h.fr.AllowIllegalWrites = true
 	h.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

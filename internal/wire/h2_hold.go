@@ -30,17 +30,50 @@ const h2GrowEvery = 25 * time.Millisecond
 // h2StuckFor is how long a connection on which nothing moves may keep more handlers waiting for it than it began with.
 const h2StuckFor = 2 * time.Second
 
+// h2LentMost bounds the handlers that all connections of a server may have together on loan.
+const h2LentMost = 1 << 10
+
 // h2Ramp is how many handlers of a connection may run at once. It is pure. A handler with its answer is the dearest thing
 // that a client can make the door hold, for a hundred bytes sent and nothing read. So a client begins with few, gains one
-// with each answer that it takes, twice as many with each moment in which nothing waits for it, and begins again when an
-// answer was given up.
-type h2Ramp struct{ may, most int }
+// with each answer that it takes, and begins again when an answer was given up. For each moment in which requests wait and
+// nothing waits for the client it is lent as many again: the origin may just be slow. What is lent becomes the client's own
+// with each answer that it takes.
+type h2Ramp struct{ may, most, lent int }
 
-func h2RampTo(most int) h2Ramp { return h2Ramp{min(h2FirstHandlers, most), most} }
+func h2RampTo(most int) h2Ramp { return h2Ramp{may: min(h2FirstHandlers, most), most: most} }
 
-func (r *h2Ramp) taken()  { r.may = min(r.may+1, r.most) }
-func (r *h2Ramp) waited() { r.may = min(2*r.may, r.most) }
-func (r *h2Ramp) stuck()  { r.may = min(h2FirstHandlers, r.most) }
+// wants is how many handlers the connection would be lent.
+func (r *h2Ramp) wants() int { return min(r.may, r.most-r.may) }
+
+func (r *h2Ramp) lend(n int) {
+	r.may += n
+	r.lent += n
+}
+
+// taken, rest and stuck return how many of those that were lent are so no more.
+
+// taken notes an answer that was taken.
+func (r *h2Ramp) taken() int {
+	r.may = min(r.may+1, r.most)
+	n := min(r.lent, 1)
+	r.lent -= n
+	return n
+}
+
+// rest gives back what is not in use while so many run and nothing waits for its turn.
+func (r *h2Ramp) rest(running int) int {
+	n := max(0, min(r.lent, r.may-running, r.may-h2FirstHandlers))
+	r.may -= n
+	r.lent -= n
+	return n
+}
+
+// stuck notes an answer that was given up.
+func (r *h2Ramp) stuck() int {
+	n := r.lent
+	r.may, r.lent = min(h2FirstHandlers, r.most), 0
+	return n
+}
 
 // proven reports whether the client may have as many streams as any.
 func (r *h2Ramp) proven() bool { return r.may > 2*h2FirstHandlers || r.may == r.most }
@@ -104,12 +137,32 @@ func (c *h2Conn) growLater() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.growing = false
-		if c.err == nil && c.stalled == 0 && c.budget.mood() == h2Calm {
-			c.ramp.waited()
+		if c.err == nil && c.stalled == 0 && len(c.queue) > 0 && c.budget.mood() == h2Calm {
+			c.ramp.lend(c.srv.lend(c.ramp.wants()))
 			c.prove()
 		}
 		c.start()
 	})
+}
+
+// lend returns how many handlers more, of n, a connection may have on loan.
+func (s *H2Server) lend(n int) int {
+	n = max(0, min(n, h2LentMost-int(s.lent.Load())))
+	s.lent.Add(int64(n)) // two at once may go over the bound by what one wants
+	return n
+}
+
+func (s *H2Server) repaid(n int) {
+	if n > 0 {
+		s.lent.Add(int64(-n))
+	}
+}
+
+// giveBack ends the connection's loan when nothing of it is left.
+func (c *h2Conn) giveBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.srv.repaid(c.ramp.stuck())
 }
 
 // prove tells a client that has shown that it takes its answers how many streams it may have. mu is held.
@@ -179,7 +232,7 @@ func (c *h2Conn) waited(s *h2Stuck, now time.Time) (tooMany bool) {
 // giveUp resets a stream whose client neither sends nor takes. Where nothing has moved on the whole connection for as long
 // as the minimum rate is measured over, nothing new is served on it. mu is held.
 func (c *h2Conn) giveUp(s *h2Stream, stuck *h2Stuck, now time.Time) {
-	c.ramp.stuck()
+	c.srv.repaid(c.ramp.stuck())
 	c.spendAt(now, h2CostStalled)
 	c.reset(s, h2Cancel, errH2Slow)
 	if stuck.moves == c.moves && now.Sub(stuck.at) >= h2Patience && !c.away {

@@ -103,8 +103,11 @@ func (c *h2Conn) run(s *h2Stream) {
 	c.running--
 	task := s.task()
 	if s.sentEnd && s.err == nil {
-		c.ramp.taken()
+		c.srv.repaid(c.ramp.taken())
 		c.prove()
+	}
+	if len(c.queue) == 0 {
+		c.srv.repaid(c.ramp.rest(c.running))
 	}
 	switch {
 	case !s.listed:

@@ -89,12 +89,14 @@ func (c *H2Config) fill() {
 // What one connection can make it hold, the handlers with what they hold included, is bounded by 256 KiB until the client
 // has shown that it takes its answers: requests that would be more wait, or are refused in such a way that the client may
 // try them again. For each answer that it has taken, and while nothing waits for the client, another handler may run, up
-// to MaxStreams; where nothing moves on the connection for two seconds, those beyond the first are given up. Windows for
+// to MaxStreams; where nothing moves on the connection for two seconds, those beyond the first are given up. All connections
+// together have at most 1024 handlers for having waited. Windows for
 // bodies grow only after a body has been read as fast as it came. See h2_hold.go.
 type H2Server struct {
 	cfg     H2Config                 // as it was made
 	inForce atomic.Pointer[H2Config] // for new connections: see SetTimes
 	seed    maphash.Seed
+	lent    atomic.Int64 // handlers on loan: see h2Ramp
 
 	mu       sync.Mutex
 	conns    map[*h2Conn]struct{}
@@ -131,6 +133,7 @@ func (s *H2Server) ServeConn(ctx context.Context, c net.Conn) {
 	stop := context.AfterFunc(ctx, conn.abort)
 	defer stop()
 	conn.serve()
+	conn.giveBack()
 }
 
 func (s *H2Server) enter(c *h2Conn) bool {
