@@ -178,24 +178,41 @@ func (s *Server) checkEmpty() {
 	}
 }
 
-// Shutdown takes no new connections, closes idle ones and waits for the others: each is closed after the answer that it
-// is busy with. When ctx ends first its error is returned, and Close is the caller's next step.
+// h1Farewell is how long an idle connection may still send a request when the server shuts down: the answer says that it is
+// the last one. Who is in the middle of asking would find the connection closed otherwise.
+const h1Farewell = 250 * time.Millisecond
+
+// Shutdown takes no new connections, closes idle ones after a moment, and waits for the others: each is closed after the
+// answer that it is busy with. When ctx ends first its error is returned, and Close is the caller's next step.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stop()
 	for h := range s.conns {
-		if h.state.CompareAndSwap(h1Idle, h1Closed) {
-			_ = h.c.Close()
-			continue
-		}
 		h.hurry()
 	}
 	s.mu.Unlock()
-	select {
-	case <-s.empty:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	farewell := time.NewTimer(h1Farewell)
+	defer farewell.Stop()
+	for {
+		select {
+		case <-s.empty:
+			return nil
+		case <-farewell.C:
+			s.closeIdle()
+		case <-ctx.Done():
+			s.closeIdle()
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Server) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range s.conns {
+		if h.state.CompareAndSwap(h1Idle, h1Closed) {
+			_ = h.c.Close()
+		}
 	}
 }
 

@@ -746,6 +746,44 @@ func TestH1Shutdown(t *testing.T) {
 	}
 }
 
+// Who asks on an idle connection at the moment of the shutdown gets an answer, and is told that it is the last one.
+func TestH1ShutdownAnswersWhoIsAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		s := NewServer(ServerConfig{Handle: h1Echo})
+		served, stopped := make(chan bool), make(chan error, 1)
+		go func() { s.ServeConn(ours); close(served) }()
+		r := bufio.NewReader(theirs)
+		ask := func() (*http.Response, error) {
+			if _, err := io.WriteString(theirs, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+				return nil, err
+			}
+			res, err := http.ReadResponse(r, nil)
+			if err == nil {
+				_, err = io.Copy(io.Discard, res.Body)
+			}
+			return res, err
+		}
+		if res, err := ask(); err != nil || res.Close {
+			t.Fatalf("before the shutdown: %v, %v", res, err)
+		}
+		synctest.Wait()
+		begun := time.Now()
+		go func() { stopped <- s.Shutdown(context.Background()) }()
+		synctest.Wait()
+		if res, err := ask(); err != nil || !res.Close || res.StatusCode != 200 {
+			t.Errorf("during the shutdown: %v, %v", res, err)
+		}
+		if _, err := r.ReadByte(); err == nil {
+			t.Error("the connection goes on")
+		}
+		<-served
+		if err := <-stopped; err != nil || time.Since(begun) > h1Farewell {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
 func TestH1PanicIsLogged(t *testing.T) {
 	said := make(chan error, 1)
 	_, addr := h1Serve(t, ServerConfig{Handle: func(Exchange) { panic("oh") }, Log: func(_ *Conn, err error) { said <- err }})
