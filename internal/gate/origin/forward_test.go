@@ -306,9 +306,10 @@ func (u trailerReader) RoundTrip(_ context.Context, _ *wire.Request, body io.Rea
 func (u trailerReader) Close() {}
 
 func TestDeadOriginIsNotHammered(t *testing.T) {
-	hold, now := make(chan struct{}), time.Unix(1000, 0)
+	asked, hold, now := make(chan bool, 100), make(chan struct{}), time.Unix(1000, 0)
 	u := plays(fails(wire.FaultDial, true), fails(wire.FaultDial, true), fails(wire.FaultDial, true),
 		func(context.Context, *wire.Request, io.Reader, wire.Hooks) (*wire.Response, error) {
+			asked <- true
 			<-hold
 			return answers(200, "")(context.Background(), nil, nil, wire.Hooks{})
 		})
@@ -327,6 +328,9 @@ func TestDeadOriginIsNotHammered(t *testing.T) {
 		if r := <-done; r != flow.OriginDown {
 			t.Fatalf("%q, want %q at once", r, flow.OriginDown)
 		}
+	}
+	for range lastResortTrials {
+		<-asked
 	}
 	if got := u.count(); got != ejectAfter+lastResortTrials {
 		t.Errorf("the origin was asked %d times", got)
