@@ -50,6 +50,8 @@ func TestNoPartOfABodyIsOutOfSight(t *testing.T) {
 		{"in what is a field for PHP, for apostrophes", multipart, part(`name="id"; a='; filename="x"; b='`, query) + "--x--\r\n", true},
 		{"in what is a field for PHP, for a backslash", multipart, part(`name="id\\"; filename="x"`, query) + "--x--\r\n", true},
 		{"a file with an odd name", multipart, part(`name="f"; filename="my notes (1).txt"`, "text") + "--x--\r\n", false},
+		{"a file with apostrophes in its name", multipart, part(`name="f"; filename="Bob's l'été.png"`, "text") + "--x--\r\n", false},
+		{"SQL in the name of a file", multipart, part(`name="f"; filename="x' or 'a' like 'a.png"`, "text") + "--x--\r\n", true},
 		{"a file with an extended name", multipart, part(`name="f"; filename="a.txt"; filename*=UTF-8''%c3%a4.txt`, "text") + "--x--\r\n", false},
 		{"a picture that reads a file", "image/svg+xml", `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>`, true},
 		{"JSON of a type that is streamed", "application/vnd.docker.x+json", `{"id":"` + query + `"}`, true},

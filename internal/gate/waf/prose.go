@@ -21,6 +21,8 @@ var doubts = map[int]func(sent string) bool{
 	932130: noSubstitution, 932280: noShell, 9000301: noShell, 9000303: noShell,
 	// Commands of Windows by name.
 	932120: windowsProse, 932125: windowsProse, 932370: windowsProse, 932380: windowsProse, 932140: noBatch,
+	// Names of uploaded files: an apostrophe or a "=" alone.
+	920120: fileName,
 	// Files and programs of the system by name.
 	930120: mention, 932160: mentionedProgram,
 	// SQL: its words, its fingerprints by libinjection ("John Or@var.es"), and its punctuation.

@@ -11,14 +11,20 @@ import (
 var grammarText string
 
 var grammatical = func() map[string]bool {
-	set := map[string]bool{}
+	var list strings.Builder
 	for line := range strings.Lines(grammarText) {
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		for word := range strings.FieldsSeq(line) {
-			set[word] = true
+		if !strings.HasPrefix(line, "#") {
+			list.WriteString(line)
 		}
 	}
-	return set
+	return words(list.String())
 }()
+
+// words is the set of the words in list.
+func words(list string) map[string]bool {
+	set := map[string]bool{}
+	for word := range strings.FieldsSeq(list) {
+		set[word] = true
+	}
+	return set
+}
