@@ -55,6 +55,7 @@ type h2Conn struct {
 	ramp       h2Ramp
 	waitsSince h2Standing
 	growing    bool        // a timer will look whether more handlers may run
+	denied     bool        // nothing was left to lend the last time
 	proven     bool        // the client knows that it may have MaxStreams
 	acked      bool        // the client knows our first SETTINGS
 	queue      []*h2Stream // streams whose handler has not begun

@@ -27,6 +27,10 @@ const (
 // h2GrowEvery is how often a connection gains handlers while requests wait and nothing waits for the client.
 const h2GrowEvery = 25 * time.Millisecond
 
+// h2DeniedFor is how long a connection waits before it asks again when nothing was left to lend: many may wait then, and each
+// asks for as long as its requests do.
+const h2DeniedFor = 10 * h2GrowEvery
+
 // h2StuckFor is how long a connection on which nothing moves may keep more handlers waiting for it than it began with.
 const h2StuckFor = 2 * time.Second
 
@@ -133,12 +137,19 @@ func (c *h2Conn) growLater() {
 		return
 	}
 	c.growing = true
-	time.AfterFunc(h2GrowEvery, func() {
+	wait := h2GrowEvery
+	if c.denied {
+		wait = h2DeniedFor
+	}
+	time.AfterFunc(wait, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.growing = false
 		if c.err == nil && c.stalled == 0 && len(c.queue) > 0 && c.budget.mood() == h2Calm {
-			c.ramp.lend(c.srv.lend(c.ramp.wants()))
+			wants := c.ramp.wants()
+			n := c.srv.lend(wants)
+			c.denied = n == 0 && wants > 0
+			c.ramp.lend(n)
 			c.prove()
 		}
 		c.start()

@@ -215,16 +215,20 @@ func TestH2ServerHandlersGrow(t *testing.T) {
 // what they were lent comes back: all of it with their connections, and with each answer that a good client takes.
 func TestH2ServerLendsABoundedNumberOfHandlers(t *testing.T) {
 	const conns = 40
-	gate := newH2Gate()
+	gate, slow := newH2Gate(), newH2Gate()
 	handle := func(ex Exchange) {
-		gate.mu.Lock()
-		gate.n++
-		gate.mu.Unlock()
-		<-gate.open
+		at := gate
+		if ex.Request().Header.Get("x-good") != "" {
+			at = slow
+		}
+		at.mu.Lock()
+		at.n++
+		at.mu.Unlock()
+		<-at.open
 		h2Takes(ex)
 	}
 	h2Bubble(t, H2Config{Handle: handle}, func(t *testing.T, h *h2Tester) {
-		gate = newH2Gate()
+		gate, slow = newH2Gate(), newH2Gate()
 		hostile := []*h2Tester{h}
 		for range conns - 1 {
 			hostile = append(hostile, h.another())
@@ -240,28 +244,31 @@ func TestH2ServerLendsABoundedNumberOfHandlers(t *testing.T) {
 		if n, most := gate.count(), h2LentMost+conns*h2FirstHandlers; n > most || n < h2LentMost {
 			t.Errorf("%d handlers run for %d clients that have taken nothing, want about %d", n, conns, most)
 		}
-		before, good := gate.count(), h.another()
+		good := h.another()
 		for id := uint32(1); id <= 99; id += 2 {
-			good.rawHeaders(id, true, h2Get()...)
+			good.rawHeaders(id, true, h2Get("x-good", "1")...)
 		}
 		time.Sleep(10 * h2GrowEvery)
 		synctest.Wait()
-		if n := gate.count() - before; n != h2FirstHandlers {
+		if n := slow.count(); n != h2FirstHandlers {
 			t.Errorf("%d handlers run for a client who comes now, want %d", n, h2FirstHandlers)
 		}
 		close(gate.open)
 		for _, h := range hostile {
 			h.close()
 		}
+		time.Sleep(h2DeniedFor + 6*h2GrowEvery)
+		synctest.Wait()
+		if n := slow.count(); n != 50 {
+			t.Errorf("%d of 50 handlers run for the good client when the others are gone", n)
+		}
+		close(slow.open)
 		good.send(func() { good.fr.WriteWindowUpdate(0, 1<<30) })
 		for id := uint32(1); id <= 99; id += 2 {
 			good.send(func() { good.fr.WriteWindowUpdate(id, 1<<20) })
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := gate.count() - before; n != 50 {
-			t.Errorf("%d of 50 requests of the good client were served", n)
-		}
 		if n := h.srv.lent.Load(); n != 0 {
 			t.Errorf("%d handlers are still on loan when nobody uses one", n)
 		}

@@ -90,8 +90,8 @@ func (c *H2Config) fill() {
 // has shown that it takes its answers: requests that would be more wait, or are refused in such a way that the client may
 // try them again. For each answer that it has taken, and while nothing waits for the client, another handler may run, up
 // to MaxStreams; where nothing moves on the connection for two seconds, those beyond the first are given up. All connections
-// together have at most 1024 handlers for having waited. Windows for
-// bodies grow only after a body has been read as fast as it came. See h2_hold.go.
+// together have at most 1,024 handlers for having waited. Windows for bodies grow only after a body has been read as fast as
+// it came. See h2_hold.go.
 type H2Server struct {
 	cfg     H2Config                 // as it was made
 	inForce atomic.Pointer[H2Config] // for new connections: see SetTimes

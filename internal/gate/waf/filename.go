@@ -20,7 +20,8 @@ func fileName(s string) bool {
 		return false
 	}
 	for ; found; before, after, found = strings.Cut(after, "'") {
-		if !elided[word(before, true)] && (word(before, true) == "" || !shortened[word(after, false)]) {
+		last := word(before, true)
+		if !elided[last] && (last == "" || !shortened[word(after, false)]) {
 			return false
 		}
 	}
