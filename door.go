@@ -63,7 +63,7 @@ type Door struct {
 	faults     atomic.Int64 // failures of the door's own stages
 	inFlight   atomic.Int64
 	heldBodies atomic.Int64 // bytes of bodies that are held to be inspected
-	turns      waf.Turns    // of large requests to be judged
+	turns      *waf.Turns   // of large requests to be judged
 	shadows    *waf.Shadows // judge by rule sets on trial
 	trial      shadowNotes  // what they said
 	unread     unreadCounts

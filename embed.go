@@ -45,6 +45,10 @@ func (d *Door) wrapped(next http.Handler, w http.ResponseWriter, r *http.Request
 	inner.Body = &countedBody{r.Body, body.Body(), &v.outcome}
 	next.ServeHTTP(&counting{ResponseWriter: w, outcome: &v.outcome}, inner)
 	ended = true
+	if d.foundLate(v, flow.ClientGone) && v.outcome.Status == 0 { // the handler has read no further than that
+		d.refuse(ex, v)
+		return ex.Aborted()
+	}
 	if v.outcome.Status == 0 {
 		v.outcome.Status = http.StatusOK
 	}

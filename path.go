@@ -58,6 +58,8 @@ func (d *Door) Serve(ex wire.Exchange) {
 	}
 	ex.Conn().NotRefused()
 	switch reason := d.cached(ex, v); {
+	case d.foundLate(v, reason):
+		d.refuseLate(ex, v)
 	case reason == "":
 	case v.outcome.Stage == origin.AdmissionStage:
 		d.refuse(ex, v)
@@ -192,6 +194,37 @@ func (d *Door) inspect(ex wire.Exchange, v *visit) (wire.Exchange, bool) {
 	}
 	o.Verdict = delay
 	return inspected{ex, v.held.Reader()}, true
+}
+
+// foundLate takes over what the rest of a long body has come to while it was sent on, and reports whether that refuses the request.
+// Where the origin has answered all the same, it is only noted.
+func (d *Door) foundLate(v *visit, reason flow.Reason) (refused bool) {
+	if v.held == nil {
+		return false
+	}
+	late, ok := v.held.Late()
+	if !ok {
+		return false
+	}
+	late.Dry = late.Dry || reason == ""
+	o := &v.outcome
+	before, stage := o.Verdict, o.Stage
+	if v.edition.chain.Late(o, waf.Name, func(*flow.Facts) (flow.Verdict, error) { return late, nil }) {
+		return true
+	}
+	o.Verdict, o.Stage = before, stage
+	return false
+}
+
+// refuseLate answers a request that was refused for the rest of its body, unless the origin's answer has begun.
+func (d *Door) refuseLate(ex wire.Exchange, v *visit) {
+	o := &v.outcome
+	if o.Status != 0 {
+		ex.Abort()
+		return
+	}
+	o.End, o.Err = "", ""
+	d.refuse(ex, v)
 }
 
 // refuse answers a request that was refused, or whose visitor failed to send it, or hangs up.

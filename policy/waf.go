@@ -13,10 +13,11 @@ const (
 // OverBody is what happens to a body that is longer than what is inspected.
 type OverBody string
 
-// What happens to a body that is longer than what is inspected. The zero value is OverPrefix.
+// What happens to a body that is longer than what is inspected at once.
 const (
-	OverPrefix  OverBody = "prefix" // its beginning is inspected, and the rest passes
-	OverRefused OverBody = "refuse" // 413
+	OverFollowed OverBody = "follow" // the rest is inspected too, piece by piece as it is sent on
+	OverPrefix   OverBody = "prefix" // its beginning is inspected, and the rest passes
+	OverRefused  OverBody = "refuse" // 413
 )
 
 // WAF inspects requests by SecLang rules: the OWASP Core Rule Set, which is built in, and files of the operator.
@@ -44,10 +45,12 @@ type WAF struct {
 	Threshold int `yaml:"threshold,omitempty" default:"5" min:"1" max:"10000"`
 	// Files are SecLang files that are loaded behind the Core Rule Set; "*" stands for part of a name.
 	Files []string `yaml:"files,omitempty" example:"[/etc/stormdoor/rules/*.conf]" empty:"none"`
-	// InspectBody bounds how much of a request's body is inspected. It is held in memory for that. Default 128KiB.
+	// InspectBody bounds how much of a request's body is inspected at once. It is held in memory for that. Default 128KiB.
 	InspectBody Bytes `yaml:"inspect_body,omitempty" default:"128KiB" min:"1KiB" max:"16MiB"`
-	// OverBody says what happens to a longer body: prefix (default) inspects its beginning, refuse answers 413.
-	OverBody OverBody `yaml:"over_body,omitempty" enum:"prefix,refuse" default:"prefix"`
+	// OverBody says what happens to a longer body: follow (default) inspects its beginning before an origin is asked and the rest
+	// piece by piece as it goes there, whose end it never sees where something is found; prefix inspects the beginning only;
+	// refuse answers 413.
+	OverBody OverBody `yaml:"over_body,omitempty" enum:"follow,prefix,refuse" default:"follow"`
 	// Exclude takes rules back where they hit what is right.
 	Exclude []WAFExclusion `yaml:"exclude,omitempty" empty:"nothing"`
 	// Shadow is a second rule set that judges what this one has judged, beside the path: nobody is refused by it, and nobody

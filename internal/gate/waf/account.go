@@ -53,11 +53,17 @@ func (s *Stage) accountOf(f *flow.Facts) *account {
 	return s.accounts[place{f.Site, ""}]
 }
 
-// charge counts an inspection.
+// countInspection counts a request that was inspected.
+func (s *Stage) countInspection(f *flow.Facts) {
+	if a := s.accountOf(f); a != nil {
+		a.inspected.Add(1)
+	}
+}
+
+// charge counts what an inspection took, of a request or of a piece of its body.
 func (s *Stage) charge(f *flow.Facts, tx *seclang.Transaction) {
 	a := s.accountOf(f)
 	if a != nil {
-		a.inspected.Add(1)
 		a.work.Add(tx.Cost().Work)
 	}
 	matches := tx.Matches()

@@ -47,10 +47,11 @@ func inspectable(mediaType string, over flow.Proto) bool {
 // Held is the beginning of a body that was read to be inspected. It gives the whole body again: Reader first gives what
 // was read, then what is still to come. The zero Held is an empty body.
 type Held struct {
-	stage *Stage
-	bytes []byte
-	rest  io.Reader // nil when the body ended
-	err   error     // what reading it ended with, nil for its end
+	stage    *Stage
+	bytes    []byte
+	rest     io.Reader // nil when the body ended
+	err      error     // what reading it ended with, nil for its end
+	followed *follower // inspects what comes behind, nil where nothing does
 }
 
 // Len is how many bytes were read.
@@ -68,7 +69,12 @@ func (h *Held) Release() {
 }
 
 // Reader reads the whole body. It is for one reader, and may be read after Release.
-func (h *Held) Reader() io.Reader { return &heldReader{left: h.bytes, rest: h.rest, err: h.err} }
+func (h *Held) Reader() io.Reader {
+	if h.followed != nil {
+		return h.followed
+	}
+	return &heldReader{left: h.bytes, rest: h.rest, err: h.err}
+}
 
 type heldReader struct {
 	left []byte
@@ -116,15 +122,20 @@ func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader)
 		h.err = err
 		return flow.Verdict{}, h
 	}
-	mode := s.mode(f)
+	mode, long := s.mode(f), int64(len(h.bytes)) > s.limit
 	seen := openapi.Body{Bytes: h.bytes, Whole: true}
-	if int64(len(h.bytes)) > s.limit {
+	if long {
 		if s.over == policy.OverRefused {
 			return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: !s.blocks(f)}, h
 		}
 		seen = openapi.Body{Bytes: h.bytes[:s.limit]}
 	}
-	return s.judgeUnder(ctx, f, mode, seen), h
+	v := s.judgeUnder(ctx, f, mode, seen)
+	if long && s.over == policy.OverFollowed && mode != policy.WAFOff && !v.Sure() {
+		ctx.Done() // the rest is judged where it is sent on, which must not be an event loop
+		h.followed = s.follow(f, mode, h)
+	}
+	return v, h
 }
 
 // fill reads until most bytes or the end of the body have come. Memory is taken as bytes arrive, not as they are announced.

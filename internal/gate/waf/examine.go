@@ -83,6 +83,7 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		return x
 	}
 	whole := len(body) > 0 || f.Length == 0 // of a recent request it is not kept
+	sent := body
 	if len(body) > 0 && !s.WantsBody(f) {
 		body, x.Streamed, whole = nil, true, false
 	}
@@ -99,25 +100,64 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	if x.Mode == policy.WAFOff {
 		return x
 	}
-	start := s.start(f, x.Mode, body)
+	ruled := s.examine(&x, f, len(body), func(tx *seclang.Transaction) { s.feed(tx, f, body) })
+	if s.over == policy.OverFollowed && !x.Streamed && len(body) < len(sent) && !ruled.Sure() {
+		ruled = s.examineRest(&x, f, sent, ruled)
+	}
+	if !j.verdict.Sure() {
+		x.Verdict = joined(j.verdict, ruled)
+	}
+	slices.SortStableFunc(x.Scores, func(a, b Score) int { return b.Score - a.Score })
+	return x
+}
+
+// examine takes a request, of whose body so many bytes are told, through the rules.
+func (s *Stage) examine(x *Examination, f *flow.Facts, size int, feed func(*seclang.Transaction)) flow.Verdict {
+	start := s.start(f, x.Mode, size)
 	start.Places = true
 	tx := s.rules.New(start)
 	defer tx.Close()
-	s.feed(tx, f, body)
-	if ruled := s.verdict(tx, x.Mode); !j.verdict.Sure() {
-		x.Verdict = joined(j.verdict, ruled)
-	}
+	feed(tx)
 	x.Score, x.Threshold = number(tx, "blocking_inbound_anomaly_score"), number(tx, "inbound_anomaly_score_threshold")
 	c := tx.Cost()
-	x.Work, x.Most, x.Bytes, x.Fields = c.Work, start.Budget.Work, c.Bytes, c.Fields
+	x.Work, x.Most, x.Bytes, x.Fields = x.Work+c.Work, x.Most+start.Budget.Work, x.Bytes+c.Bytes, x.Fields+c.Fields
 	matches := tx.Matches()
 	for i := range matches {
 		if m := &matches[i]; m.Rule.Log {
 			x.add(matched(m, s.policy.Paranoia))
 		}
 	}
-	slices.SortStableFunc(x.Scores, func(a, b Score) int { return b.Score - a.Score })
-	return x
+	return s.verdict(tx, x.Mode)
+}
+
+// examineRest examines what of a long body stands behind its beginning, as it is judged on its way to an origin: piece by piece, and
+// what was found before is told only where nothing is found in them. It returns the verdict.
+func (s *Stage) examineRest(x *Examination, f *flow.Facts, body []byte, before flow.Verdict) flow.Verdict {
+	cut := s.cutter(f)
+	if cut == nil {
+		return before
+	}
+	settled := cut.Cut(body[:s.limit], false, true).Settled()
+	for settled < len(body) {
+		window := body[settled:min(len(body), settled+int(s.limit)+1)]
+		final := settled+len(window) == len(body)
+		piece := cut.Cut(window, final, true)
+		if piece.Len() > 0 {
+			of := Examination{Mode: x.Mode}
+			v := s.examine(&of, f, piece.Len(), func(tx *seclang.Transaction) { feedPiece(tx, f, piece) })
+			x.Work, x.Most, x.Bytes, x.Fields = x.Work+of.Work, x.Most+of.Most, x.Bytes+of.Bytes, x.Fields+of.Fields
+			if v.Action > flow.Admit {
+				x.Score, x.Scores, x.Matches = of.Score, of.Scores, of.Matches
+				x.Body = settled + piece.Settled()
+				return v
+			}
+		}
+		if settled += piece.Settled(); piece.Settled() == 0 {
+			break
+		}
+	}
+	x.Body = len(body)
+	return before
 }
 
 func (x *Examination) add(m Matched) {

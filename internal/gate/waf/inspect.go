@@ -13,24 +13,8 @@ import (
 // feed tells the rules the request, as far as they want to know it.
 func (s *Stage) feed(tx *seclang.Transaction, f *flow.Facts, body []byte) {
 	defer tx.Finish()
-	tx.Connection(netip.AddrPortFrom(f.Client, 0), netip.AddrPort{})
-	target := f.Path.Raw
-	if f.Query != "" {
-		target += "?" + f.Query
-	}
-	tx.RequestLine(f.Method, target, protocol(f.Proto))
-	tx.ServerName(f.Host)
-	host, typed := false, false
-	for i := range f.Header.Len() {
-		h := f.Header.At(i)
-		host = host || flow.EqualFold(h.Name, "Host")
-		typed = typed || flow.EqualFold(h.Name, "Content-Type")
-		tx.RequestHeader(h.Name, h.Value)
-	}
-	if !host && f.Host != "" { // HTTP/2 says it in :authority, and a log has no fields
-		tx.RequestHeader("Host", f.Host)
-	}
-	if tx.RequestHeadersEnd().Refuses() {
+	typed, refused := feedHead(tx, f)
+	if refused {
 		return
 	}
 	if !typed {
@@ -40,6 +24,43 @@ func (s *Stage) feed(tx *seclang.Transaction, f *flow.Facts, body []byte) {
 		return
 	}
 	tx.RequestEnd()
+}
+
+// feedPiece is feed of a request of whose body only a piece is told.
+func feedPiece(tx *seclang.Transaction, f *flow.Facts, piece seclang.Piece) {
+	defer tx.Finish()
+	typed, refused := feedHead(tx, f)
+	if refused {
+		return
+	}
+	if !typed {
+		piece = piece.With(withoutNUL)
+	}
+	if !tx.RequestPiece(piece).Refuses() {
+		tx.RequestEnd()
+	}
+}
+
+// feedHead tells the rules the head of the request. typed says that it tells the type of its body.
+func feedHead(tx *seclang.Transaction, f *flow.Facts) (typed, refused bool) {
+	tx.Connection(netip.AddrPortFrom(f.Client, 0), netip.AddrPort{})
+	target := f.Path.Raw
+	if f.Query != "" {
+		target += "?" + f.Query
+	}
+	tx.RequestLine(f.Method, target, protocol(f.Proto))
+	tx.ServerName(f.Host)
+	host := false
+	for i := range f.Header.Len() {
+		h := f.Header.At(i)
+		host = host || flow.EqualFold(h.Name, "Host")
+		typed = typed || flow.EqualFold(h.Name, "Content-Type")
+		tx.RequestHeader(h.Name, h.Value)
+	}
+	if !host && f.Host != "" { // HTTP/2 says it in :authority, and a log has no fields
+		tx.RequestHeader("Host", f.Host)
+	}
+	return typed, tx.RequestHeadersEnd().Refuses()
 }
 
 // withoutNUL is a body whose type is not told without its NUL bytes: in bytes, and in a text of two or four bytes a

@@ -42,7 +42,7 @@ type Stage struct {
 	numbers    map[int]int // of the rules by id: from 1 on, and 0 for none
 	accounts   map[place]*account
 	ledger     *ledger
-	turns      Turns    // nil: every request is judged where it is served
+	turns      *Turns   // nil: every request is judged where it is served
 	repeats    *repeats // nil when every mode is off
 	shadow     *shadow  // nil without one
 	contracts  contracts
@@ -58,7 +58,7 @@ type Options struct {
 	// Held counts the bytes of bodies that are held, over all editions of a door. Required.
 	Held *atomic.Int64
 	// Turns are those of the door, by which large requests are judged aside. nil: every request is judged where it is served.
-	Turns Turns
+	Turns *Turns
 	// Bare says that of requests nothing is known but method, path and query: they come from a log.
 	Bare bool
 	// Shadows are those of the door. nil: a rule set on trial is not compiled.
@@ -149,17 +149,18 @@ func (s *Stage) Decide(ctx context.Context, f *flow.Facts) (flow.Verdict, error)
 // inspect takes a request through the rules. It also returns the numbers of the rules that matched, nil where the verdict is
 // not one to remember.
 func (s *Stage) inspect(f *flow.Facts, mode policy.WAFMode, body []byte) (flow.Verdict, []int) {
-	start := s.start(f, mode, body)
+	start := s.start(f, mode, len(body))
 	start.Observer = s.observer()
 	tx := s.rules.New(start)
 	defer tx.Close()
 	s.feed(tx, f, body)
 	s.charge(f, tx)
+	s.countInspection(f)
 	return s.verdict(tx, mode), s.rulesOf(tx)
 }
 
-// start is what the transaction of a request begins with.
-func (s *Stage) start(f *flow.Facts, mode policy.WAFMode, body []byte) seclang.Start {
+// start is what the transaction of a request begins with; body is how many bytes of one it is told.
+func (s *Stage) start(f *flow.Facts, mode policy.WAFMode, body int) seclang.Start {
 	return seclang.Start{ID: f.ID.String(), Arrived: f.Arrived, Mode: engine(mode), Budget: budget(f, mode, body), Excuser: s.excuserOf(f)}
 }
 
@@ -181,8 +182,8 @@ const (
 )
 
 // budget bounds the inspection of a request by its size: nobody sends much that costs more by accident.
-func budget(f *flow.Facts, mode policy.WAFMode, body []byte) seclang.Budget {
-	size := sizeOf(f, body)
+func budget(f *flow.Facts, mode policy.WAFMode, body int) seclang.Budget {
+	size := sizeOf(f, nil) + body
 	few := min(size, workFew)
 	b := seclang.Budget{Work: workOnce + int64(workByte*few+workMany*(size-few))}
 	if mode == policy.WAFBlocks {

@@ -17,7 +17,7 @@ func (s *Stage) Weigh(f *flow.Facts, body []byte, o seclang.Observer) (cost secl
 		body = nil
 	}
 	body = body[:min(int64(len(body)), s.limit)]
-	start := s.start(f, mode, body)
+	start := s.start(f, mode, len(body))
 	start.Observer = o
 	tx := s.rules.New(start)
 	defer tx.Close()

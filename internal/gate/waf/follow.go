@@ -1,0 +1,161 @@
+package waf
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"stormdoor/flow"
+	"stormdoor/policy"
+	"stormdoor/seclang"
+)
+
+// follower reads what of a body stands behind its inspected beginning, and gives nothing of it that has not been judged: it is cut
+// into pieces, each of which is judged as a request with the same head. What was found ends the reading, so that an origin
+// never gets the body whole (docs/decisions/0100-the-rest-of-a-body.md).
+//
+// It reads in whatever goroutine sends the body on, which may be after its request is over: its facts are a copy.
+type follower struct {
+	stage *Stage
+	facts *flow.Facts
+	mode  policy.WAFMode
+	cut   *seclang.Cutter
+	src   io.Reader // nil when the body has ended
+
+	window []byte // what was read and not given yet; it never grows beyond its capacity
+	given  int    // bytes of the window
+	judged int    // bytes of the window
+	end    error  // what reading ended with
+
+	verdict atomic.Pointer[flow.Verdict] // the first that is one
+	work    atomic.Int64
+}
+
+// errRefused ends a body in which something was found.
+var errRefused = errors.New("the firewall refuses what the rest of the body holds")
+
+// follow begins to read the rest of a body whose beginning is in h, and was judged; nil where it cannot be cut.
+func (s *Stage) follow(f *flow.Facts, mode policy.WAFMode, h *Held) *follower {
+	cut := s.cutter(f)
+	if cut == nil {
+		return nil
+	}
+	settled := cut.Cut(h.bytes[:s.limit], false, true).Settled()
+	return &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: h.rest, window: h.bytes, judged: settled}
+}
+
+// cutter is what cuts the body of a request, nil where it cannot be cut.
+func (s *Stage) cutter(f *flow.Facts) *seclang.Cutter {
+	tx := s.rules.New(seclang.Start{Mode: seclang.Detect, Arrived: f.Arrived})
+	defer tx.Close()
+	feedHead(tx, f)
+	return tx.Cutter()
+}
+
+// Len is how much can be read without waiting.
+func (r *follower) Len() int { return r.judged - r.given }
+
+// Read implements io.Reader.
+func (r *follower) Read(p []byte) (int, error) {
+	for r.given == r.judged {
+		if r.end != nil {
+			return 0, r.end
+		}
+		r.advance()
+	}
+	n := copy(p, r.window[r.given:r.judged])
+	r.given += n
+	return n, nil
+}
+
+// leastPiece is how much a window holds before it is looked at whether it makes a piece, in bytes.
+const leastPiece = 4 << 10
+
+// advance reads until more of the body is settled, or the end has come.
+func (r *follower) advance() {
+	left := copy(r.window[:cap(r.window)], r.window[r.judged:])
+	r.window, r.given, r.judged = r.window[:left], 0, 0
+	for enough := left + leastPiece; ; {
+		full := len(r.window) == cap(r.window)
+		if full || r.src == nil || len(r.window) >= enough {
+			piece := r.cut.Cut(r.window, r.src == nil, full)
+			if piece.Len() > 0 && !r.passes(piece) {
+				r.end = errRefused
+				return
+			}
+			if r.judged = piece.Settled(); r.judged > 0 {
+				return
+			}
+			if r.src == nil {
+				r.end = io.EOF
+				return
+			}
+			if full { // no cutter does that
+				r.note(flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed})
+				r.end = errRefused
+				return
+			}
+			enough = len(r.window) + max(leastPiece, len(r.window)/2) // what was in vain is not tried again for every byte
+		}
+		n, err := r.src.Read(r.window[len(r.window):cap(r.window)])
+		r.window = r.window[:len(r.window)+n]
+		switch {
+		case err == io.EOF:
+			r.src = nil
+		case err != nil:
+			r.end = err
+			return
+		}
+	}
+}
+
+// passes judges a piece, in its turn. A failure of the stage refuses: nobody would answer for what follows.
+func (r *follower) passes(piece seclang.Piece) (ok bool) {
+	s := r.stage
+	s.turns.piece()
+	defer s.turns.pieceDone()
+	defer func() {
+		if p := recover(); p != nil {
+			r.note(flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed})
+			ok = false
+		}
+	}()
+	v := s.inspectPiece(r.facts, r.mode, piece)
+	r.work.Add(v.Work)
+	if v.Action > flow.Admit {
+		r.note(v)
+	}
+	return !v.Sure()
+}
+
+// note keeps the first verdict that is one, and a sure one rather than one that only counts.
+func (r *follower) note(v flow.Verdict) {
+	if before := r.verdict.Load(); before == nil || v.Sure() {
+		r.verdict.Store(&v)
+	}
+}
+
+// inspectPiece takes a piece of a body through the rules, under the head of its request.
+func (s *Stage) inspectPiece(f *flow.Facts, mode policy.WAFMode, piece seclang.Piece) flow.Verdict {
+	start := s.start(f, mode, piece.Len())
+	start.Observer = s.observer()
+	tx := s.rules.New(start)
+	defer tx.Close()
+	feedPiece(tx, f, piece)
+	s.charge(f, tx)
+	return s.verdict(tx, mode)
+}
+
+// Late is the verdict that the rest of the body has come to by now; ok is false where it came to none. Work is what its
+// inspection has taken so far.
+func (h *Held) Late() (v flow.Verdict, ok bool) {
+	if h.followed == nil {
+		return v, false
+	}
+	work := h.followed.work.Load()
+	if found := h.followed.verdict.Load(); found != nil {
+		v, ok = *found, true
+	}
+	v.Work = work
+	return v, ok || work > 0
+}

@@ -1,0 +1,41 @@
+package body
+
+import "bytes"
+
+// formCutter cuts between the pairs of a form.
+type formCutter struct {
+	name []byte // of the pair that was cut, with its equals sign, and what leads its value
+}
+
+// Cut implements Cutter.
+func (c *formCutter) Cut(window []byte, final, full bool) Piece {
+	switch {
+	case final:
+		return Piece{Head: c.name, Body: window, Settled: len(window)}
+	case !full:
+		return Piece{}
+	}
+	if i := bytes.LastIndexByte(window, '&'); i >= 0 {
+		p := Piece{Head: c.name, Body: window[:i], Settled: i + 1}
+		c.name = nil
+		return p
+	}
+	p := Piece{Head: c.name, Body: window[:wholeEscape(window, len(window))], Settled: wholeEscape(window, len(window)-overlapOf(window))}
+	if c.name == nil {
+		if i := bytes.IndexByte(window, '='); i >= 0 {
+			name := window[:wholeEscape(window, min(i, cutName))]
+			c.name = append(append(bytes.Clone(name), '='), leadOf(window[i+1:])...)
+		}
+	}
+	return p
+}
+
+// wholeEscape is the last place of s up to at where neither an escape nor a character is cut in two.
+func wholeEscape(s []byte, at int) int {
+	for back := 1; back <= 2 && back <= at; back++ {
+		if s[at-back] == '%' {
+			return at - back
+		}
+	}
+	return wholeRune(s, at)
+}

@@ -1,0 +1,252 @@
+package body
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// cut is what a body comes to in pieces: what each is, and what the parser makes of it.
+type cut struct {
+	pieces []string
+	parsed []*Fields
+}
+
+// cutWhole cuts a body that arrives in steps into pieces through a window, and parses them.
+func cutWhole(t rapid.TB, processor, contentType, text string, window, step int) cut {
+	t.Helper()
+	c := NewCutter(processor, contentType)
+	if c == nil {
+		t.Fatalf("no cutter for %s", processor)
+	}
+	var out cut
+	buffer := make([]byte, 0, window)
+	for rest := text; ; {
+		n := min(len(rest), step, window-len(buffer))
+		buffer, rest = append(buffer, rest[:n]...), rest[n:]
+		final, full := rest == "", len(buffer) == window
+		p := c.Cut(buffer, final, full)
+		if p.Settled < 0 || p.Settled > len(buffer) || (full || final) && p.Settled == 0 && len(buffer) > 0 {
+			t.Fatalf("%d of %d bytes are settled (final %v, full %v) of %q", p.Settled, len(buffer), final, full, text)
+		}
+		if len(p.Body) > 0 {
+			whole := string(p.Head) + string(p.Body) + string(p.Tail)
+			f := new(Fields)
+			parseAs(processor, contentType, []byte(whole), f)
+			out.pieces, out.parsed = append(out.pieces, whole), append(out.parsed, f)
+		}
+		buffer = buffer[:copy(buffer, buffer[p.Settled:])]
+		if final && len(buffer) == 0 {
+			return out
+		}
+	}
+}
+
+func parseAs(processor, contentType string, text []byte, out *Fields) {
+	switch processor {
+	case "URLENCODED":
+		URLEncoded(text, Limits{Fields: 1 << 20}, out)
+	case "JSON":
+		JSON(text, Limits{Fields: 1 << 20}, out)
+	case "XML":
+		XML(text, Limits{Fields: 1 << 20}, out)
+	case "MULTIPART":
+		Multipart(text, contentType, Limits{Fields: 1 << 20}, out)
+	}
+}
+
+// faulty reports whether rules refuse a body for how it is written.
+func faulty(f *Fields) bool {
+	m := &f.Multipart
+	return f.Problem.Kind != None || m.StrictError || m.UnmatchedBoundary || m.DataBefore || m.DataAfter
+}
+
+// holds reports whether a field of the whole is in a piece under its name; the elements of an array have other numbers there.
+func (c *cut) holds(of func(*Fields) []Field, want Field) bool {
+	for _, f := range c.parsed {
+		for _, got := range of(f) {
+			if strings.Contains(got.Value, want.Value) && unnumbered(got.Name) == unnumbered(want.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func unnumbered(name string) string {
+	parts := strings.Split(name, ".")
+	for i, p := range parts {
+		if p != "" && strings.Trim(p, "0123456789") == "" {
+			parts[i] = "0"
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// faulty reports whether a piece is refused for how it is written.
+func (c *cut) faulty() bool {
+	for _, f := range c.parsed {
+		if faulty(f) {
+			return true
+		}
+	}
+	return false
+}
+
+func args(f *Fields) []Field       { return f.Args }
+func texts(f *Fields) []Field      { return f.Texts }
+func attributes(f *Fields) []Field { return f.Attributes }
+
+// checkCut holds for every body: what the parser finds in the whole, and is not longer than what pieces share, is in a piece, or the
+// pieces are refused for how they are written; and pieces of a good body are good.
+func checkCut(t rapid.TB, processor, contentType, text string, window, step int, roomy bool) {
+	t.Helper()
+	var whole Fields
+	parseAs(processor, contentType, []byte(text), &whole)
+	c := cutWhole(t, processor, contentType, text, window, step)
+	bad := c.faulty()
+	if roomy && !faulty(&whole) && bad {
+		t.Fatalf("%q is good, and its pieces are not:\n%q\n%s", text, c.pieces, c.problems())
+	}
+	if bad {
+		return
+	}
+	for _, of := range []func(*Fields) []Field{args, texts, attributes} {
+		for _, want := range of(&whole) {
+			if want.End-want.Start <= window/4 && len(want.Name) <= window/4 && !c.holds(of, want) && !isLength(want, text) {
+				t.Fatalf("%q=%q of %q is in none of %q", want.Name, want.Value, text, c.pieces)
+			}
+		}
+	}
+}
+
+// isLength reports whether a field of a JSON document stands nowhere in it: it is how many elements an array has.
+func isLength(f Field, text string) bool { return f.Start == f.End && text[f.Start-1] == ']' }
+
+func (c *cut) problems() string {
+	var b strings.Builder
+	for _, f := range c.parsed {
+		fmt.Fprintf(&b, "%+v %+v\n", f.Problem, f.Multipart)
+	}
+	return b.String()
+}
+
+const formOfBo = "multipart/form-data; boundary=bo"
+
+// TestCutBodiesHoldTheSame cuts bodies of all kinds, good and bad, through windows of all sizes.
+func TestCutBodiesHoldTheSame(t *testing.T) {
+	markup := pieces("<a>", "</a>", "<b c='d'>", `<b c="d" e="f<g"/>`, "</b>", "text", " ", "&amp;", "<!-- x > -->", "<![CDATA[<y>]]>", "<?z?>", "ü")
+	pairs := pieces("a=1", "&", "b=%41", "=", "+", "ü", "cd", "%", "name=value")
+	for _, kind := range []struct {
+		processor, contentType string
+		text                   *rapid.Generator[string]
+		least, roomy           int // bytes of a window
+	}{
+		{"URLENCODED", "", pairs, 8, 8}, {"JSON", "", document(), 16, 48}, {"XML", "", markup, 16, 48}, {"MULTIPART", formOfBo, form(), 24, 400},
+	} {
+		t.Run(kind.processor, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				text := strings.Join(rapid.SliceOfN(kind.text, 1, 3).Draw(t, "text"), "")
+				if kind.processor == "JSON" {
+					text = kind.text.Draw(t, "document")
+				}
+				window := rapid.IntRange(kind.least, 2*kind.roomy).Draw(t, "window")
+				checkCut(t, kind.processor, kind.contentType, text, window, rapid.IntRange(1, 50).Draw(t, "step"), window >= kind.roomy)
+			})
+		})
+	}
+}
+
+// TestCutValues cuts bodies of which one value takes many windows: an attack in it is whole in one of the pieces, under the
+// value's name, and pieces of a picture are pictures.
+func TestCutValues(t *testing.T) {
+	const window = 4 << 10
+	filler, attack := strings.Repeat("lorem ipsum dolor ", 1000), "<script>alert(1)</script>"
+	picture := "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg" + strings.Repeat("AAECAwQFBgc", 2000)
+	for _, c := range []struct {
+		name, processor, before, after string
+		of                             func(*Fields) []Field
+		field                          string
+	}{
+		{"a form", "URLENCODED", "x=1&long=", "&y=2", args, "long"},
+		{"a text", "URLENCODED", "", "", args, ""},
+		{"an object", "JSON", `{"x":[1,{"long":"`, `"}],"y":2}`, args, "json.x.0.long"},
+		{"an array", "JSON", `["`, `"]`, args, "json.0"},
+		{"a JSON string", "JSON", `"`, `"`, args, "json.0"},
+		{"a text of XML", "XML", "<a><b>", "</b><c/></a>", texts, ""},
+		{"an attribute", "XML", "<a><b x='y' long='", "'>z</b></a>", attributes, "long"},
+		{"a section", "XML", "<a><![CDATA[", "]]></a>", texts, ""},
+		{"a part", "MULTIPART", "--bo\r\nContent-Disposition: form-data; name=\"long\"\r\n\r\n", "\r\n--bo--\r\n", args, "long"},
+	} {
+		for at := 0; at < len(filler); at += 997 {
+			value := filler[:at] + attack + filler[at:]
+			if c.processor != "URLENCODED" || c.before != "" {
+				value = strings.ReplaceAll(value, " ", "+")
+			}
+			if c.processor == "XML" && c.of != nil && c.name != "a section" {
+				value = strings.NewReplacer("<", "&lt;").Replace(value)
+			}
+			got := cutWhole(t, c.processor, formOfBo, c.before+value+c.after, window, 1000)
+			if got.faulty() {
+				t.Fatalf("%s: %s", c.name, got.problems())
+			}
+			found := false
+			for _, f := range got.parsed {
+				for _, field := range c.of(f) {
+					found = found || strings.Contains(field.Value, attack) && (field.Name == c.field || c.processor == "XML" || c.field == "")
+					found = found || strings.Contains(field.Name, attack) && c.field == ""
+				}
+			}
+			if !found {
+				t.Fatalf("%s: an attack behind %d bytes is in none of %d pieces", c.name, at, len(got.pieces))
+			}
+		}
+		if c.name == "a text" || c.name == "a text of XML" || c.name == "a section" {
+			continue
+		}
+		got := cutWhole(t, c.processor, formOfBo, c.before+picture+c.after, window, 1000)
+		for i, f := range got.parsed {
+			for _, field := range c.of(f) {
+				if strings.Contains(field.Value, "AAEC") && !strings.HasPrefix(field.Value, "data:image/png;base64,iVBORw0KGgo") {
+					t.Errorf("%s: piece %d is no picture: %.60q", c.name, i, field.Value)
+				}
+			}
+		}
+	}
+}
+
+// TestCutFiles cuts a form with large files: their contents are in no piece, and every field is.
+func TestCutFiles(t *testing.T) {
+	var b bytes.Buffer
+	for i := range 5 {
+		fmt.Fprintf(&b, "--bo\r\nContent-Disposition: form-data; name=\"file%d\"; filename=\"f.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n%s\r\n", i, strings.Repeat("<script>\n", 10_000))
+		fmt.Fprintf(&b, "--bo\r\nContent-Disposition: form-data; name=\"field%d\"\r\n\r\nvalue %d\r\n", i, i)
+	}
+	b.WriteString("--bo--\r\n")
+	got := cutWhole(t, "MULTIPART", formOfBo, b.String(), 8<<10, 3000)
+	all := strings.Join(got.pieces, "")
+	if got.faulty() || strings.Contains(all, "<script>") {
+		t.Fatalf("pieces %.300q: %s", got.pieces, got.problems())
+	}
+	for i := range 5 {
+		if !got.holds(args, Field{Name: fmt.Sprint("field", i), Value: fmt.Sprint("value ", i)}) || !strings.Contains(all, fmt.Sprintf("file%d", i)) {
+			t.Errorf("part %d is in no piece", i)
+		}
+	}
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add("JSON", `{"a":[1,{"b":"\u0041\ud83d\ude00"}],"a":null}`, 16, 7)
+	f.Add("XML", `<a b="c"><b>d<![CDATA[e]]></b></a>`, 16, 5)
+	f.Add("URLENCODED", "a=1&b=%41+&=&", 8, 3)
+	f.Add("MULTIPART", strings.ReplaceAll(upload, "--b", "--bo"), 40, 11)
+	f.Fuzz(func(t *testing.T, processor, text string, window, step int) {
+		if NewCutter(processor, formOfBo) == nil || len(text) > 1<<14 {
+			return
+		}
+		checkCut(t, processor, formOfBo, text, 24+window&0x1ff, 1+step&0xff, false)
+	})
+}

@@ -1,0 +1,242 @@
+package body
+
+import (
+	"bytes"
+	"slices"
+)
+
+// xmlCutter cuts between the texts, tags and other markup of an XML document. A piece begins with the tags of the elements that
+// are open, without their attributes, and the end of the text that it goes on with; no element is closed at its end, which the parser bears.
+type xmlCutter struct {
+	open  [][]byte // names of elements
+	names int      // bytes of them
+	text  [][]byte // the last of the text since the last tag, as written: texts and sections
+	texts int      // bytes of it
+	inner []byte   // what opens the markup within which the window begins
+	until []byte   // what ends it, of a comment and such
+	tag   []byte   // the element's name, of a tag
+	quote byte     // what ends the attribute's value there; 0: the window begins between attributes
+	head  []byte
+	tail  []byte
+}
+
+// xmlMostNames bounds the names that a piece begins with, in bytes. Beyond it elements are taken for closed, and their end
+// for a mistake.
+const xmlMostNames = 8 << 10
+
+// Cut implements Cutter.
+func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
+	if !final && !full || len(window) == 0 {
+		return Piece{}
+	}
+	c.head = c.head[:0]
+	for _, name := range c.open {
+		c.head = append(append(append(c.head, '<'), name...), '>')
+	}
+	for _, text := range c.text {
+		c.head = append(append(c.head, text...), "<!---->"...) // the next one is a text of its own, and one with them
+	}
+	c.head = append(c.head, c.inner...)
+	at := 0
+	for at < len(window) {
+		n := c.token(window[at:])
+		if n == 0 {
+			break
+		}
+		at += n
+	}
+	switch {
+	case final:
+		return Piece{Head: c.head, Body: window, Settled: len(window)}
+	case at == 0:
+		return c.cutToken(window)
+	}
+	return Piece{Head: c.head, Body: window[:at], Settled: at}
+}
+
+// xmlMarkup is what begins with more than a tag does, and how it ends. The first that fits counts.
+var xmlMarkup = [...]struct{ begin, end []byte }{
+	{[]byte("<!--"), []byte("-->")}, {xmlSection, []byte("]]>")}, {[]byte("<?"), []byte("?>")}, {[]byte("<!"), []byte(">")},
+}
+
+// token reads a text or a piece of markup and returns how long it is; 0: it does not end in s.
+func (c *xmlCutter) token(s []byte) int {
+	switch {
+	case c.until != nil:
+		return c.markup(s, nil, c.until, bytes.HasPrefix(c.inner, xmlSection))
+	case c.tag != nil:
+		end := tagEnd(s, c.quote)
+		if end > 0 {
+			c.begin(c.tag, s[:end])
+			c.tagged()
+			c.tag, c.quote, c.inner = nil, 0, nil
+		}
+		return end
+	case s[0] != '<':
+		end := max(0, bytes.IndexByte(s, '<'))
+		c.keep(nil, s[:end], nil)
+		return end
+	}
+	for _, m := range xmlMarkup {
+		if bytes.HasPrefix(s, m.begin) {
+			return c.markup(s, m.begin, m.end, bytes.Equal(m.begin, xmlSection))
+		}
+	}
+	end := tagEnd(s, 0)
+	if end == 0 {
+		return 0
+	}
+	c.tagged()
+	if name := tagName(s); s[1] == '/' {
+		c.close(name)
+	} else {
+		c.begin(name, s[:end])
+	}
+	return end
+}
+
+// xmlSection begins a section of text.
+var xmlSection = []byte("<![CDATA[")
+
+func (c *xmlCutter) markup(s, begin, end []byte, isText bool) int {
+	i := bytes.Index(s[len(begin):], end)
+	if i < 0 {
+		return 0
+	}
+	c.until, c.inner = nil, nil
+	if isText {
+		c.keep(xmlSection, s[len(begin):len(begin)+i], end)
+	}
+	return len(begin) + i + len(end)
+}
+
+// keep keeps the last of a text, or of a section.
+func (c *xmlCutter) keep(begin, text, end []byte) {
+	if len(text) == 0 {
+		return
+	}
+	text = text[wholeRune(text, max(0, len(text)-cutOverlap)):]
+	c.text = append(c.text, slices.Concat(begin, text, end))
+	c.texts += len(c.text[len(c.text)-1])
+	for c.texts-len(c.text[0]) >= cutOverlap {
+		c.texts -= len(c.text[0])
+		c.text = c.text[1:]
+	}
+}
+
+// tagged notes a tag: with it another text begins.
+func (c *xmlCutter) tagged() { c.text, c.texts = nil, 0 }
+
+// begin notes an element whose tag is over.
+func (c *xmlCutter) begin(name, tag []byte) {
+	if !bytes.HasSuffix(tag, []byte("/>")) && c.names+len(name) <= xmlMostNames {
+		c.open = append(c.open, bytes.Clone(name))
+		c.names += len(name)
+	}
+}
+
+// close notes the end of an element, and of those within it that have none.
+func (c *xmlCutter) close(name []byte) {
+	for i, open := range slices.Backward(c.open) {
+		if bytes.Equal(open, name) {
+			for _, gone := range c.open[i:] {
+				c.names -= len(gone)
+			}
+			c.open = c.open[:i]
+			return
+		}
+	}
+}
+
+// cutToken cuts the token with which the window begins, and which is longer than that.
+func (c *xmlCutter) cutToken(window []byte) Piece {
+	end, settled := wholeRune(window, len(window)), wholeRune(window, len(window)-overlapOf(window))
+	p := Piece{Head: c.head, Body: window[:end], Settled: settled}
+	switch {
+	case c.tag != nil || window[0] == '<' && isTagName(window[1]):
+		return c.cutTag(window, p)
+	case window[0] == '<':
+		for _, m := range xmlMarkup {
+			if bytes.HasPrefix(window, m.begin) {
+				c.inner, c.until = m.begin, m.end
+				break
+			}
+		}
+	}
+	if c.until != nil {
+		p.Body, p.Tail = bytes.TrimRight(p.Body, "-"), c.until // no comment may end in more of them
+	}
+	return p
+}
+
+func isTagName(b byte) bool {
+	return b >= 0x80 || b == '_' || b == ':' || 'a' <= b|0x20 && b|0x20 <= 'z'
+}
+
+// cutTag cuts a tag: between two attributes, or within the value of one that takes more than half of the window.
+func (c *xmlCutter) cutTag(window []byte, p Piece) Piece {
+	from := 0
+	if c.tag == nil {
+		c.tag = bytes.Clone(tagName(window))
+		from = 1 + len(c.tag)
+	}
+	attribute, quote, opened := from, c.quote, from
+	for i := from; i < len(window); i++ {
+		switch b := window[i]; {
+		case quote != 0:
+			if b == quote {
+				quote, attribute = 0, i+1
+			}
+		case b == '"' || b == '\'':
+			quote, opened = b, i
+		}
+	}
+	before := c.inner
+	c.inner = append(append([]byte{'<'}, c.tag...), ' ')
+	switch {
+	case attribute > from && (quote == 0 || opened > len(window)/2): // the value of the last one goes into the next piece
+		c.quote = 0
+		p.Body, p.Settled = window[:attribute], attribute
+		c.tail = append(c.tail[:0], '>')
+	case quote == 0: // no attributes: the parser will say so
+		c.inner, c.tag = nil, nil
+		p.Settled = len(window)
+		return p
+	default:
+		if c.quote != 0 { // of the value that was cut before
+			c.inner = before
+		} else {
+			c.inner = append(append(c.inner, bytes.TrimSpace(window[attribute:opened+1])...), leadOf(window[opened+1:])...)
+		}
+		c.quote = quote
+		c.tail = append(c.tail[:0], quote, '>')
+	}
+	p.Tail = c.tail
+	return p
+}
+
+// tagName is the name of the tag that s begins with.
+func tagName(s []byte) []byte {
+	s = bytes.TrimPrefix(s[1:], []byte("/"))
+	if i := bytes.IndexAny(s, " \t\r\n/>"); i >= 0 {
+		s = s[:i]
+	}
+	return s
+}
+
+// tagEnd returns the place behind a tag's end, where s begins within the value that quote ends, or outside of one; 0: there is none.
+func tagEnd(s []byte, quote byte) int {
+	for i, b := range s {
+		switch {
+		case quote != 0:
+			if b == quote {
+				quote = 0
+			}
+		case b == '"' || b == '\'':
+			quote = b
+		case b == '>':
+			return i + 1
+		}
+	}
+	return 0
+}
