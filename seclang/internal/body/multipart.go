@@ -1,7 +1,6 @@
 package body
 
 import (
-	"bytes"
 	"mime"
 	"strings"
 )
@@ -23,45 +22,10 @@ type MultipartFlags struct {
 // Multipart parses a multipart form (RFC 7578): parts without a file name become Args, parts with one become Files. Its
 // reading of boundaries is that of mime/multipart, on which Coraza and much of what stands behind a door builds.
 func Multipart(text []byte, contentType string, limits Limits, out *Fields) {
-	p := multipartParser{limits: limits.withDefaults(len(text)), out: out, used: out.arena.used(), text: text, final: true}
+	p := multipartParser{limits: limits.withDefaults(len(text)), out: out, used: out.arena.used(), text: text}
 	if p.open(contentType) {
 		p.run()
 	}
-}
-
-// Upload parses a multipart form as Multipart does, piece by piece as it arrives. It keeps the content of fields and, of a
-// file, no more than describes it, so that a form of any size takes no more memory than Limits.Bytes allows.
-type Upload struct{ parser multipartParser }
-
-// NewUpload begins a form. What it finds is in out when Close has returned; Limits.Bytes, by default 1 MiB here, counts the
-// content of fields too.
-func NewUpload(contentType string, limits Limits, out *Fields) *Upload {
-	if limits.Bytes <= 0 {
-		limits.Bytes = 1 << 20
-	}
-	u := &Upload{multipartParser{limits: limits.withDefaults(0), out: out, used: out.arena.used(), copies: true}}
-	u.parser.open(contentType)
-	return u
-}
-
-// Write takes the next piece of the form, which it does not keep.
-func (u *Upload) Write(piece []byte) {
-	p := &u.parser
-	if p.phase == atEnd {
-		p.out.Multipart.DataAfter = p.out.Multipart.DataAfter || p.out.Problem.Kind == None && len(bytes.TrimSpace(piece)) > 0
-		return
-	}
-	p.text = append(p.text, piece...)
-	p.run()
-	p.text = p.text[:copy(p.text, p.text[p.at:])]
-	p.base += p.at
-	p.at = 0
-}
-
-// Close ends the form.
-func (u *Upload) Close() {
-	u.parser.final = true
-	u.parser.run()
 }
 
 // open reads the boundary. False: there is none.

@@ -14,14 +14,8 @@ type partHeader struct {
 }
 
 // header reads the header of a part with the blank line behind it.
-func (p *multipartParser) header() bool {
+func (p *multipartParser) header() {
 	begin := p.at
-	if !p.wholeHeader() && !p.final {
-		if len(p.text)-begin > maxPartHeader {
-			return p.malformed(begin, "the header of a part is longer than the limit")
-		}
-		return false
-	}
 	h := &p.part.partHeader
 	h.first = len(p.out.PartHeaders)
 	for {
@@ -31,13 +25,14 @@ func (p *multipartParser) header() bool {
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		if whole && len(line) == 0 {
 			p.begin()
-			return true
+			return
 		}
 		problem := ""
 		switch {
 		case !whole:
 			p.out.PartHeaders = p.out.PartHeaders[:h.first]
-			return p.truncated(start, "the header of a part does not end")
+			p.truncated(start, "the header of a part does not end")
+			return
 		case p.at-begin > maxPartHeader || len(p.out.PartHeaders)-h.first == maxPartLines:
 			problem = "the header of a part is longer than the limit"
 		case start == begin && (line[0] == ' ' || line[0] == '\t'):
@@ -54,31 +49,8 @@ func (p *multipartParser) header() bool {
 			problem = "the header of a part has a line that is none"
 		}
 		p.out.PartHeaders = p.out.PartHeaders[:h.first]
-		return p.malformed(start, problem)
-	}
-}
-
-// wholeHeader reports whether the window holds the blank line that ends the header.
-func (p *multipartParser) wholeHeader() bool {
-	rest := p.text[p.at:]
-	if bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n")) {
-		return true
-	}
-	for {
-		i := bytes.IndexByte(rest[p.scanned:], '\n')
-		if i < 0 {
-			p.scanned = len(rest)
-			return false
-		}
-		next := rest[p.scanned+i+1:]
-		if len(next) < 2 && string(next) != "\n" {
-			p.scanned += i // the next line is not there yet
-			return false
-		}
-		if next[0] == '\n' || next[0] == '\r' && next[1] == '\n' {
-			return true
-		}
-		p.scanned += i + 1
+		p.malformed(start, problem)
+		return
 	}
 }
 
@@ -97,8 +69,7 @@ func (p *multipartParser) begin() {
 	if d.file = d.filename; d.file == "" {
 		d.file = d.other
 	}
-	d.start = p.base + p.at
-	p.phase, p.scanned = inContent, 0
+	d.start, p.phase = p.at, inContent
 }
 
 // describe adds what a part's header says of its names.
@@ -145,7 +116,7 @@ func (p *multipartParser) headerLine(h *partHeader, name, value []byte, start in
 	for _, before := range out.PartHeaders[h.first:] {
 		again = again || strings.HasPrefix(before.Value, line[:len(key)+2])
 	}
-	out.PartHeaders = append(out.PartHeaders, Field{"", line, p.base + start, p.base + p.at})
+	out.PartHeaders = append(out.PartHeaders, Field{"", line, start, p.at})
 	switch text := line[len(key)+2:]; {
 	case again:
 		h.again = true

@@ -18,14 +18,10 @@ const (
 	atEnd
 )
 
-// multipartParser reads a form through a window on it.
+// multipartParser reads a form.
 type multipartParser struct {
-	text      []byte // the window
-	base      int    // where the window begins in the form
-	at        int    // what of the window is done
-	scanned   int    // from at, what needs no second look
-	final     bool   // the form ends with the window
-	copies    bool   // the window moves on: what is found must be copied
+	text      []byte
+	at        int // what of it is done
 	phase     phase
 	limits    Limits
 	out       *Fields
@@ -43,49 +39,40 @@ type part struct {
 	disposition
 	name  string // of the form's field
 	file  string // of the file, empty for a field
-	start int    // of the content, in the form
-	size  int    // of what of the content was dropped from the window
-	magic [MagicSize]byte
+	start int    // of the content
 }
 
-// run reads as far as the window allows.
+// run reads the form.
 func (p *multipartParser) run() {
 	for {
-		more := true
 		switch p.phase {
 		case atBoundary:
-			more = p.boundary()
+			p.boundary()
 		case inHeader:
-			more = p.header()
+			p.header()
 		case inContent:
-			more = p.content()
+			p.content()
 		case atEnd:
-			p.at = len(p.text)
-			return
-		}
-		if !more {
 			return
 		}
 	}
 }
 
-// malformed notes a form that cannot be read, at a place of the window.
-func (p *multipartParser) malformed(at int, text string) bool {
-	p.out.fail(Malformed, p.base+at, text)
+// malformed notes a form that cannot be read, at a place of it.
+func (p *multipartParser) malformed(at int, text string) {
+	p.out.fail(Malformed, at, text)
 	p.out.Multipart.StrictError = true
 	p.phase = atEnd
-	return true
 }
 
 // truncated notes a form that ends early.
-func (p *multipartParser) truncated(at int, text string) bool {
-	p.out.fail(Truncated, p.base+at, text)
+func (p *multipartParser) truncated(at int, text string) {
+	p.out.fail(Truncated, at, text)
 	p.out.Multipart.StrictError = p.out.Multipart.StrictError || !p.limits.Partial
 	p.phase = atEnd
-	return true
 }
 
-// line returns the line at p.at with its end, and false if it has none in the window.
+// line returns the line at p.at with its end, and false if it has none.
 func (p *multipartParser) line() ([]byte, bool) {
 	rest := p.text[p.at:]
 	if i := bytes.IndexByte(rest, '\n'); i >= 0 {
@@ -99,12 +86,9 @@ func skipBlanks(s []byte) []byte { return bytes.TrimLeft(s, " \t") }
 // lineEnd is what ends lines in this form.
 func (p *multipartParser) lineEnd() []byte { return p.delimiter[:len(p.delimiter)-len(p.dash)] }
 
-// boundary reads a line where a boundary line is due. False, of this and the other phases: the window must grow first.
-func (p *multipartParser) boundary() bool {
+// boundary reads a line where a boundary line is due.
+func (p *multipartParser) boundary() {
 	line, whole := p.line()
-	if !whole && !p.final && len(line) <= maxBoundaryLine {
-		return false
-	}
 	start := p.at
 	p.at += len(line)
 	isBoundary := bytes.HasPrefix(line, p.dash)
@@ -113,14 +97,16 @@ func (p *multipartParser) boundary() bool {
 		if end := skipBlanks(rest[2:]); len(end) == 0 || string(end) == string(p.lineEnd()) {
 			p.out.Multipart.DataAfter = len(bytes.TrimSpace(p.text[p.at:])) > 0
 			p.phase = atEnd
-			return true
+			return
 		}
 	}
-	if !whole && p.limits.Partial && p.final {
-		return p.truncated(start, "the form ends where a boundary is due")
+	if !whole && p.limits.Partial {
+		p.truncated(start, "the form ends where a boundary is due")
+		return
 	}
 	if !whole || len(line) > maxBoundaryLine {
-		return p.malformed(start, "no boundary line where one is due")
+		p.malformed(start, "no boundary line where one is due")
+		return
 	}
 	if isBoundary {
 		end := skipBlanks(rest)
@@ -130,35 +116,25 @@ func (p *multipartParser) boundary() bool {
 		}
 		if string(end) == string(p.lineEnd()) {
 			p.part = part{}
-			p.phase, p.scanned, p.separated = inHeader, 0, false
-			return true
+			p.phase, p.separated = inHeader, false
+			return
 		}
 	}
 	switch {
 	case p.separated:
-		return p.malformed(start, "a line that is no boundary between two parts")
+		p.malformed(start, "a line that is no boundary between two parts")
 	case p.parts == 0:
 		p.out.Multipart.DataBefore = p.out.Multipart.DataBefore || len(bytes.TrimSpace(line)) > 0
 	case string(line) == string(p.lineEnd()):
 		p.separated = true
 	default:
-		return p.malformed(start, "a part ends within a line")
+		p.malformed(start, "a part ends within a line")
 	}
-	return true
 }
 
 // content reads the content of a part.
-func (p *multipartParser) content() bool {
+func (p *multipartParser) content() {
 	end, closed := p.contentEnd()
-	switch {
-	case end < 0 && p.part.file == "" && p.copies && p.out.arena.used()-p.used+len(p.text)-p.at > p.limits.Bytes:
-		return p.tooLarge(p.at)
-	case end < 0:
-		if p.part.file != "" {
-			p.drop(p.at + p.scanned)
-		}
-		return false
-	}
 	p.keep(end)
 	p.at = end
 	switch {
@@ -166,57 +142,26 @@ func (p *multipartParser) content() bool {
 	case !closed:
 		p.truncated(end, "the last part does not end")
 	case p.out.arena.used()-p.used > p.limits.Bytes:
-		p.tooLarge(end)
+		p.out.fail(TooLarge, end, "the parts take more than the limit")
+		p.phase = atEnd
 	default:
 		p.phase = atBoundary
 		p.parts++
 	}
-	return true
 }
 
-func (p *multipartParser) tooLarge(at int) bool {
-	p.out.fail(TooLarge, p.base+at, "the parts take more than the limit")
-	p.phase = atEnd
-	return true
-}
-
-// drop counts the content of a file up to a place of the window, and keeps its first bytes. A boundary that begins before that
-// place may go on behind it: contentEnd leaves as much there as one is long.
-func (p *multipartParser) drop(to int) {
-	p.noteOtherEnds(p.text[p.at:min(to+len(p.dash), len(p.text))])
-	if p.part.size < MagicSize {
-		copy(p.part.magic[p.part.size:], p.text[p.at:to])
-	}
-	p.part.size += to - p.at
-	p.at, p.scanned = to, 0
-}
-
-// contentEnd finds where the next delimiter begins. Negative: it is not in the window, which must grow. False: there is none,
-// the form ends.
+// contentEnd finds where the next delimiter begins. False: there is none, the form ends.
 func (p *multipartParser) contentEnd() (end int, closed bool) {
-	if p.untouched() {
-		if len(p.text)-p.at < len(p.dash)+2 && !p.final {
-			return -1, false
-		}
-		if bytes.HasPrefix(p.text[p.at:], p.dash) && endsBoundary(p.text[p.at+len(p.dash):]) {
-			return p.at, true // empty, and without a line end of its own
-		}
+	if bytes.HasPrefix(p.text[p.at:], p.dash) && endsBoundary(p.text[p.at+len(p.dash):]) {
+		return p.at, true // empty, and without a line end of its own
 	}
-	for from := p.at + p.scanned; ; {
+	for from := p.at; ; {
 		i := bytes.Index(p.text[from:], p.delimiter)
-		if i < 0 && p.final {
-			return p.unended(), false
-		}
 		if i < 0 {
-			p.scanned = max(from, len(p.text)-len(p.delimiter)+1) - p.at
-			return -1, false
+			return p.unended(), false
 		}
 		from += i
 		behind := from + len(p.delimiter)
-		if len(p.text)-behind < 2 && !p.final {
-			p.scanned = from - p.at
-			return -1, false
-		}
 		if endsBoundary(p.text[behind:]) {
 			return from, true
 		}
@@ -225,12 +170,9 @@ func (p *multipartParser) contentEnd() (end int, closed bool) {
 	}
 }
 
-// untouched reports whether the window begins with the content.
-func (p *multipartParser) untouched() bool { return p.part.start == p.base+p.at }
-
 // unended returns where the content of a part ends that no delimiter follows: before what may be the start of one.
 func (p *multipartParser) unended() int {
-	if p.untouched() && bytes.HasPrefix(p.dash, p.text[p.at:]) {
+	if bytes.HasPrefix(p.dash, p.text[p.at:]) {
 		return p.at
 	}
 	if i := bytes.LastIndexByte(p.text[p.at:], p.delimiter[0]); i >= 0 && bytes.HasPrefix(p.delimiter, p.text[p.at+i:]) {
@@ -259,14 +201,6 @@ func (p *multipartParser) noteOtherEnds(content []byte) {
 	}
 }
 
-// str returns b for the list: a view of it, or a copy if it does not stay.
-func (p *multipartParser) str(b []byte) string {
-	if p.copies {
-		return p.out.copy(view(b))
-	}
-	return view(b)
-}
-
 // keep adds the part to the list; its content ends at end.
 func (p *multipartParser) keep(end int) {
 	out, d := p.out, &p.part
@@ -277,16 +211,13 @@ func (p *multipartParser) keep(end int) {
 	}
 	p.describe()
 	p.noteOtherEnds(p.text[p.at:end])
-	out.FilesSize += d.size + end - p.at
+	content := view(p.text[p.at:end])
+	out.FilesSize += len(content)
 	if d.file == "" {
-		out.Args = append(out.Args, Field{d.name, p.str(p.text[p.at:end]), d.start, p.base + end})
+		out.Args = append(out.Args, Field{d.name, content, d.start, end})
 		return
 	}
-	f := File{Field: d.name, Name: out.copy(d.file), Type: d.contentType, Size: d.size + end - p.at, Start: d.start}
-	if d.size < MagicSize {
-		copy(d.magic[d.size:], p.text[p.at:end])
-	}
-	f.Magic = out.copy(view(d.magic[:min(f.Size, MagicSize)]))
+	f := File{Field: d.name, Name: out.copy(d.file), Type: d.contentType, Size: len(content), Magic: content[:min(len(content), MagicSize)], Start: d.start}
 	if d.other != d.file {
 		f.OtherName = out.copy(d.other)
 	}

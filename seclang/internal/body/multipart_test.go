@@ -1,8 +1,6 @@
 package body
 
 import (
-	"bytes"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -92,61 +90,6 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// TestUploadTwin compares a form that arrives in pieces with the same form as a whole.
-func TestUploadTwin(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		compareWithUpload(t, form().Draw(t, "form"), rapid.SliceOfN(rapid.IntRange(1, 40), 1, 5).Draw(t, "pieces"))
-	})
-}
-
-func compareWithUpload(t rapid.TB, text string, pieces []int) {
-	const contentType = "multipart/form-data; boundary=bo"
-	var whole, pieced Fields
-	Multipart([]byte(text), contentType, Limits{Bytes: 1 << 20}, &whole)
-	u := NewUpload(contentType, Limits{Bytes: 1 << 20}, &pieced)
-	piece := make([]byte, 0, 64)
-	for i, rest := 0, text; rest != ""; i++ {
-		n := min(pieces[i%len(pieces)], len(rest))
-		piece = append(piece[:0], rest[:n]...) // the same memory each time: nothing of it may be kept
-		u.Write(piece)
-		rest = rest[n:]
-	}
-	u.Close()
-	if got, want := describe(&pieced), describe(&whole); got != want {
-		t.Fatalf("%q in pieces of %v:\n%s\nas a whole:\n%s", text, pieces, got, want)
-	}
-}
-
-// describe writes out what a form held, with positions.
-func describe(f *Fields) string {
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v %+v", f.Args, f.Files, f.PartHeaders, f.FileNames, f.Multipart, f.FilesSize, f.Problem)
-}
-
-// TestUploadIsBounded sends a large file and a large field.
-func TestUploadIsBounded(t *testing.T) {
-	const header = "--b\r\nContent-Disposition: form-data; name=\"a\""
-	piece := bytes.Repeat([]byte("0123456789abcde\n"), 64)
-	for _, c := range []struct {
-		start string
-		want  Kind
-	}{{header + "; filename=\"f\"\r\n\r\n", None}, {header + "\r\n\r\n", TooLarge}} {
-		var f Fields
-		u := NewUpload("multipart/form-data; boundary=b", Limits{Bytes: 100 << 10}, &f)
-		u.Write([]byte(c.start))
-		for range 4096 {
-			u.Write(piece)
-		}
-		u.Write([]byte("\r\n--b--\r\n"))
-		u.Close()
-		if f.Problem.Kind != c.want || cap(u.parser.text) > 512<<10 {
-			t.Errorf("%+v, a window of %d bytes", f.Problem, cap(u.parser.text))
-		}
-		if c.want == None && (len(f.Files) != 1 || f.Files[0].Size != 4096*len(piece) || f.Files[0].Magic != "0123456789abcde\n") {
-			t.Errorf("files %+v", f.Files)
-		}
-	}
-}
-
 // TestPartial parses the fronts of bodies.
 func TestPartial(t *testing.T) {
 	for i := range len(upload) {
@@ -210,10 +153,5 @@ func TestABoundaryBehindHalfALineEndIsTold(t *testing.T) {
 		if f.Multipart.UnmatchedBoundary != told || len(f.Files) != 1 {
 			t.Errorf("%q: %+v, %d files", content, f.Multipart, len(f.Files))
 		}
-	}
-	const split = "--bo\r\nContent-Disposition: form-data; name=\"b\"; filename=\"f.txt\"\r\n\r\n\n--bo--\r\n"
-	for n := range len(split) { // each piece it can arrive in
-		compareWithUpload(t, split, []int{n + 1})
-		compareWithUpload(t, split+"\r\n--bo--\r\n", []int{n + 1})
 	}
 }
