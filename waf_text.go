@@ -83,6 +83,8 @@ func (in *Inspection) bodyText() string {
 	switch {
 	case in.Streamed:
 		return fmt.Sprintf("%d bytes of a type that is never inspected", in.Length)
+	case in.Body < in.Length && in.Refused && in.Body > 0:
+		return fmt.Sprintf("%d of %d bytes were inspected until something was found", in.Body, in.Length)
 	case in.Body < in.Length:
 		return fmt.Sprintf("the first %d of %d bytes are inspected (waf.inspect_body)", in.Body, in.Length)
 	}

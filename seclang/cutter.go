@@ -1,6 +1,10 @@
 package seclang
 
-import "stormdoor/seclang/internal/body"
+import (
+	"strings"
+
+	"stormdoor/seclang/internal/body"
+)
 
 // Cutter cuts a request's body that is too long to be judged at once into pieces, each of which is a body of the same kind, to be
 // judged by a Transaction of its own that is told the same head. All of the body is in a piece but the contents of files in a
@@ -10,7 +14,7 @@ type Cutter struct{ of body.Cutter }
 // Cutter returns what cuts the request's body, from its beginning on; nil where it cannot be cut: it is packed, or nothing takes it
 // apart. The transaction must have been told the request's head.
 func (t *Transaction) Cutter() *Cutter {
-	if codings, packed := t.header("content-encoding"); packed && codings != "" {
+	if codings, _ := t.header("content-encoding"); codings != "" && !strings.EqualFold(codings, "identity") {
 		return nil
 	}
 	contentType, _ := t.header("content-type")

@@ -50,7 +50,9 @@ const (
 	ceiling      = 1.1
 	noiseTraffic = 1.1 // requests of two takes, which are paced by a clock
 	noiseCPU     = 1.6 // processor time of two takes of a few seconds, on a machine that does other things
-	smallCPU     = 50 * time.Millisecond
+	// smallCPU is the share of one processor below which a storm costs the door nothing worth comparing. To end a connection that
+	// trickles costs as much as to hold it for a while, and only who ends it pays that while the storm lasts.
+	smallCPU = 0.03
 	// manyCPU is how much processor time of both takes it needs for the noise of single scenes to even out.
 	manyCPU = 10 * time.Second
 	// fixedMemory is what a door may use that its defences are off in the other take: tables of fixed size, which the
@@ -74,6 +76,7 @@ type costs struct {
 	memory         float64       // MiB
 	log            float64       // KiB/s
 	spent          time.Duration // of the door's processor, in all
+	share          float64       // of one processor
 }
 
 // costs counts a take. idle is how many processors the door uses for the good visitors alone.
@@ -88,6 +91,7 @@ func (r *record) costs(idle float64) costs {
 		c.answer = float64(r.Storm.BytesIn) / got
 	}
 	c.bytes = c.answer * c.sent / float64(max(1, r.Storm.BytesOut))
+	c.share = c.spent.Seconds() / max(0.001, length.Seconds())
 	c.memory = float64(r.PeakRSS) / (1 << 20)
 	c.log = float64(r.LogBytes) / 1024 / max(0.001, length.Seconds())
 	return c
@@ -114,7 +118,7 @@ func (s *Score) compare(on, off *record) {
 	s.Amplification = []Row{
 		ratio("origin requests", "each", a.originRequests, b.originRequests, noiseTraffic).unless(few, "fewer than one in ten reach it"),
 		ratio("origin time", "ms each", a.originTime, b.originTime, noiseTraffic).unless(few, "fewer than one in ten reach it"),
-		ratio("door CPU", "us each", a.cpu, b.cpu, noiseCPU).unless(a.spent < smallCPU && b.spent < smallCPU, "too little to compare"),
+		ratio("door CPU", "us each", a.cpu, b.cpu, noiseCPU).unless(max(a.share, b.share) < smallCPU, "less than 3 % of a processor"),
 		ratio("bytes out per byte in", "bytes", a.bytes, b.bytes, noiseTraffic).unless(a.answer <= smallAnswer, "answers of less than a KiB"),
 		memory(a.memory, b.memory),
 		{What: "log", Unit: "KiB/s", On: a.log, Off: b.log, Ceiling: 1024 * ceiling, Absolute: true, Pass: a.log <= 1024*ceiling},

@@ -2,10 +2,13 @@ package waf
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"stormdoor/flow"
+	"stormdoor/policy"
 )
 
 // browser is a browser's GET with values of its own for each n.
@@ -69,5 +72,39 @@ func BenchmarkRefusal(b *testing.B) {
 		if v := decide(b, one(), all[n%len(all)]); v.Action != flow.Refuse {
 			b.Fatal(v)
 		}
+	}
+}
+
+// BenchmarkFollow reads long bodies as an origin gets them: what the inspection of the rest costs, by the byte.
+func BenchmarkFollow(b *testing.B) {
+	s := stage(b, policy.WAFBlocks, nil)
+	stock := func(before, item, after string) string {
+		var text strings.Builder
+		text.WriteString(before)
+		for n := 1000; text.Len() < 1<<20; n++ {
+			fmt.Fprintf(&text, item, n, n%97, n%7)
+		}
+		return text.String() + after
+	}
+	const video = "--frontier\r\nContent-Disposition: form-data; name=\"video\"; filename=\"a.mp4\"\r\n\r\n"
+	for _, c := range []struct{ name, contentType, body string }{
+		{"form", "application/x-www-form-urlencoded", stock("a=1", "&sku%d=GC-%d&stock=%d&name=Garden+chair,+green&updated=2026-11-27T10:00:00Z", "")},
+		{"json", "application/json", stock(`{"items":[0`, `,{"sku":"GC-%d","price":%d.9,"stock":%d,"name":"Garden chair, green","updated":"2026-11-27T10:00:00Z"}`, "]}")},
+		{"xml", "application/xml", stock("<items>", `<item sku="GC-%d" price="%d.9" stock="%d"><name>Garden chair, green</name><updated>2026-11-27T10:00:00Z</updated></item>`, "</items>")},
+		{"text in json", "application/json", `{"text":"` + strings.Repeat("The chair stands in the garden, and nobody sits on it today. ", 1<<14) + `"}`},
+		{"file", "multipart/form-data; boundary=frontier", video + strings.Repeat("frames\n", 1<<20) + "\r\n--frontier--\r\n"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(c.body)))
+			for b.Loop() {
+				f := facts("POST", "/stock", "", "Content-Type", c.contentType)
+				f.Length = int64(len(c.body))
+				v, held := s.Inspect(f, strings.NewReader(c.body))
+				if _, err := io.Copy(io.Discard, held.Reader()); err != nil || v.Sure() {
+					b.Fatal(err, v)
+				}
+				held.Release()
+			}
+		})
 	}
 }

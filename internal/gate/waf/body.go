@@ -131,11 +131,21 @@ func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader)
 		seen = openapi.Body{Bytes: h.bytes[:s.limit]}
 	}
 	v := s.judgeUnder(ctx, f, mode, seen)
-	if long && s.over == policy.OverFollowed && mode != policy.WAFOff && !v.Sure() {
-		ctx.Done() // the rest is judged where it is sent on, which must not be an event loop
-		h.followed = s.follow(f, mode, h)
+	if !long || s.over != policy.OverFollowed || mode == policy.WAFOff || v.Sure() {
+		return v, h
 	}
+	if packed(f) { // what unfolds to more than is inspected is refused already
+		return joined(v, flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: mode != policy.WAFBlocks, Work: v.Work}), h
+	}
+	ctx.Done() // the rest is judged where it is sent on, which must not be an event loop
+	h.followed = s.follow(f, mode, h)
 	return v, h
+}
+
+// packed reports whether a body is sent in a coding that has to be undone before it can be read.
+func packed(f *flow.Facts) bool {
+	coding := f.Header.Get("Content-Encoding")
+	return coding != "" && !flow.EqualFold(coding, "identity")
 }
 
 // fill reads until most bytes or the end of the body have come. Memory is taken as bytes arrive, not as they are announced.

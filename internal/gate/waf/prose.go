@@ -282,9 +282,41 @@ var pairs = regexp.MustCompile(`[\w\]]=[^&=]*&[\w.\[\]-]+=`)
 // probing is SQL that nobody writes but to try a database: it counts wherever it stands.
 var probing = regexp.MustCompile(`(?i)\b(?:and|or|not|select|union|if|when|xor)\b\W.{0,40}\b(?:(?:pg_)?sleep|benchmark)\s*\(\s*\d|\bwaitfor\s+delay\s*'|\b(?:extractvalue|updatexml|xmltype|dbms_pipe\.\w+|utl_(?:http|inaddr)\.\w+)\s*\(|\b(?:or|and)\s+(?:(\d)=\d|'(\w)'='\w)`)
 
+// probes reports whether a value holds such SQL. Most texts have none of what it cannot do without, which is looked for first: the
+// expression is slow.
+func probes(s string) bool { return mayProbe(s) && probing.MatchString(s) }
+
+// mayProbe reports whether a value calls a function that probing names, compares two characters as it has to, or may wait.
+func mayProbe(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '=':
+			if i > 0 && i+1 < len(s) && (isDigit(s[i-1]) && isDigit(s[i+1]) || s[i-1] == '\'' && s[i+1] == '\'') {
+				return true
+			}
+		case '(':
+			name := strings.TrimRight(s[:i], " \t\n\f\r")
+			end := strings.TrimRightFunc(name, func(r rune) bool { return r == '_' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r) })
+			if called.MatchString(name[len(end):]) {
+				return true
+			}
+		case 'w', 'W':
+			if len(s)-i > len("waitfor") && strings.EqualFold(s[i:i+len("waitfor")], "waitfor") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// called are the functions of probing, by how their names end.
+var called = regexp.MustCompile(`(?i)(?:sleep|benchmark|extractvalue|updatexml|xmltype|dbms_pipe\.\w+|utl_(?:http|inaddr)\.\w+)$`)
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
 func noShell(s string) bool   { return text(s) && !syntax.Shell(s) }
 func noWindows(s string) bool { return text(s) && !syntax.Windows(s) }
-func noSQL(s string) bool     { return text(s) && !probing.MatchString(s) && !syntax.SQL(s) }
+func noSQL(s string) bool     { return text(s) && !probes(s) && !syntax.SQL(s) }
 func noBasic(s string) bool   { return noProgram(s) && !basic.MatchString(s) }
 
 // basic is what programs of ASP and of Windows' script host are made of.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"stormdoor/flow"
 	"stormdoor/policy"
 )
@@ -116,4 +118,15 @@ func TestADoubtedMatchIsLoggedAndDoesNotCount(t *testing.T) {
 	if v := decide(t, off, facts("GET", "/search", "q=Union+was+a+great+select")); v.Action != flow.Refuse || v.Rule != "942190" {
 		t.Errorf("without prose: %+v", v)
 	}
+}
+
+// What is looked for before the expression is needed by all that it matches.
+func TestMayProbeMissesNothing(t *testing.T) {
+	parts := []string{"1 ", "or ", "AND ", "if", "(", " (", "sleep", "pg_SLEEP", "benchmark", "ſleep", "5", ")", "waitfor ", "delay ", "'", "a", "=", "1=1", "'a'='b", "extractvalue", "UpdateXML", "dbms_pipe.receive", "utl_http.request", "utl_inaddr.x", "\n", "ü", "_", ",", "select "}
+	rapid.Check(t, func(t *rapid.T) {
+		s := strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 12).Draw(t, "parts"), "")
+		if probing.MatchString(s) && !mayProbe(s) {
+			t.Fatalf("%q is missed", s)
+		}
+	})
 }
