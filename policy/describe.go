@@ -193,7 +193,7 @@ func (d describer) waf(p *Policy) {
 		return
 	}
 	w := &p.WAF
-	d.line(0, "waf", "%s, by %s, bodies up to %s", strings.Join(places, ", "), w.rules(), w.InspectBody)
+	d.line(0, "waf", "%s, by %s, %s", strings.Join(places, ", "), w.rules(), w.bodies())
 	if n := len(w.Exclude); n > 0 {
 		d.line(1, "excluded", "%d", n)
 	}
@@ -218,6 +218,17 @@ func (d describer) openAPI(p *Policy) {
 		}
 		d.line(0, "openapi", "%s by %s on %s%s; unknown paths: %s, unknown parameters: %s", o.Mode, o.File, s.Name, other, o.Unknown, o.UnknownParameters)
 	}
+}
+
+// bodies says how much of bodies is inspected.
+func (w *WAF) bodies() string {
+	switch w.OverBody {
+	case OverPrefix:
+		return "the first " + w.InspectBody.String() + " of bodies"
+	case OverRefused:
+		return "bodies up to " + w.InspectBody.String() + ", and no longer ones are let in"
+	}
+	return "bodies of any length, " + w.InspectBody.String() + " at once"
 }
 
 // rules says by what a firewall judges.
