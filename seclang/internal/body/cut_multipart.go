@@ -2,8 +2,8 @@ package body
 
 import "bytes"
 
-// multipartCutter cuts between the parts of a multipart form. The content of a file is in no piece, but the header is. What is a
-// file is for the parser to say; and where a boundary could be seen by any program, one is seen.
+// multipartCutter cuts between the parts of a multipart form. The content of a file that does not end in the window is in no piece,
+// but the header is. What is a file is for the parser to say; and where a boundary could be seen by any program, one is seen.
 type multipartCutter struct {
 	contentType string
 	dash        []byte // "--" and the boundary
@@ -85,12 +85,13 @@ func (c *multipartCutter) parts(window []byte, final, full bool) Piece {
 			if content == 0 {
 				break
 			}
-			if content += at; c.isFile(window[at:content]) {
-				c.place, c.within = inFile, false
-				return c.piece(head, window[:content], c.lineEnd, content)
-			}
+			content += at
 		}
 		next := c.boundary(window[content:], inside)
+		if next < 0 && !inside && c.isFile(window[at:content]) {
+			c.place, c.within = inFile, false
+			return c.piece(head, window[:content], c.lineEnd, content)
+		}
 		if next < 0 {
 			break
 		}

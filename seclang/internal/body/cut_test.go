@@ -238,6 +238,15 @@ func TestCutFiles(t *testing.T) {
 	}
 }
 
+// TestCutSmallFiles cuts a form of many small files: there are not more pieces than windows, for each is judged with the whole head.
+func TestCutSmallFiles(t *testing.T) {
+	form := strings.Repeat("--bo\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.bin\"\r\n\r\n<script>\r\n", 5000) + "--bo--\r\n"
+	got := cutWhole(t, "MULTIPART", formOfBo, form, 64<<10, 64<<10)
+	if most := 2 + len(form)/(48<<10); got.faulty() || len(got.pieces) > most {
+		t.Errorf("%d pieces of %d bytes, want at most %d: %s", len(got.pieces), len(form), most, got.problems())
+	}
+}
+
 func FuzzCut(f *testing.F) {
 	f.Add("JSON", `{"a":[1,{"b":"\u0041\ud83d\ude00"}],"a":null}`, 16, 7)
 	f.Add("XML", `<a b="c"><b>d<![CDATA[e]]></b></a>`, 16, 5)
