@@ -71,7 +71,7 @@ storms: build
 
 # Every storm and fault, long enough for figures to rely on: about half an hour.
 drill: build tools
-	$(BIN) drill --seconds 30 --compare nginx,haproxy --markdown bin/drill.md --html bin/drill.html --json bin/drill.json
+	$(BIN) drill --seconds 30 --confirm --compare nginx,haproxy --markdown bin/drill.md --html bin/drill.html --json bin/drill.json
 
 bench:
 	bench/run

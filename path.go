@@ -220,6 +220,7 @@ func (d *Door) foundLate(v *visit, reason flow.Reason) (refused bool) {
 func (d *Door) refuseLate(ex wire.Exchange, v *visit) {
 	o := &v.outcome
 	if o.Status != 0 {
+		o.End = o.Verdict.Reason
 		ex.Abort()
 		return
 	}

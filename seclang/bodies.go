@@ -26,7 +26,7 @@ func (t *Transaction) readRequestBody() {
 	}
 	text := t.requestPieces
 	t.cost.Work += int64(len(text))
-	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
+	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1", Tokens: t.piece}
 	switch kind {
 	case "URLENCODED":
 		body.URLEncoded(text, limits, &t.parsed)
@@ -41,7 +41,7 @@ func (t *Transaction) readRequestBody() {
 		body.XML(text, limits, &t.parsed)
 		t.xml()
 		t.nestedIn(xmlValues)
-		t.nestedDoctype(stringOf(text))
+		t.nestedDoctype()
 	case "RAW":
 		t.rawBody()
 	case "":

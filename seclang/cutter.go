@@ -57,6 +57,7 @@ func (p Piece) With(edit func([]byte) []byte) Piece {
 
 // RequestPiece takes a piece instead of the request's body. SecRequestBodyLimit does not bound it.
 func (t *Transaction) RequestPiece(p Piece) Interruption {
+	t.piece = true
 	t.set.requestLimit = max(t.set.requestLimit, p.Len()+1)
 	t.RequestBody(p.of.Head)
 	t.RequestBody(p.of.Body)

@@ -70,25 +70,18 @@ func (t *Transaction) nestedCredentials() {
 	}
 }
 
-// nestedDoctype adds the document type declaration of an XML body, which the values of its elements do not show.
-func (t *Transaction) nestedDoctype(body string) {
-	const opens = "<!DOCTYPE"
-	at := strings.Index(body, opens)
-	if !t.rules.nested || at < 0 {
+// nestedDoctype adds the document type declarations of an XML body, which the values of its elements do not show.
+func (t *Transaction) nestedDoctype() {
+	if !t.rules.nested {
 		return
 	}
-	body = body[at:min(len(body), at+mostNested)]
-	end := strings.IndexByte(body, '>')
-	if subset := strings.IndexByte(body, '['); subset >= 0 && subset < end {
-		end = strings.Index(body, "]")
+	for i := range t.parsed.Declarations {
+		text := t.parsed.Declarations[i].Value
+		if strings.Contains(text, ` PUBLIC "-//`) && strings.IndexByte(text, '[') < 0 {
+			continue // of a known kind of document, such as XHTML, and nothing is declared
+		}
+		t.addNested(doctype, text)
 	}
-	if end >= 0 {
-		body = body[:end]
-	}
-	if strings.Contains(body, ` PUBLIC "-//`) && strings.IndexByte(body, '[') < 0 {
-		return // of a known kind of document, such as XHTML, and nothing is declared
-	}
-	t.addNested(doctype, body)
 }
 
 // base64Text decodes base64, in either alphabet and with or without padding, if what it holds is a text with more in it

@@ -26,6 +26,7 @@ type Transaction struct {
 	txNow   []field // TX variables that a rule goes through
 
 	forceRequestBody, forceResponseBody bool
+	piece                               bool // the request's body is a Piece
 	allow                               allowance
 	removed                             bitset // rules, by place
 	anyRemoved                          bool
@@ -90,7 +91,7 @@ func (t *Transaction) Close() {
 	t.targetsRemoved = t.targetsRemoved[:0]
 	clear(t.removed)
 	t.anyRemoved, t.allow = false, noAllowance
-	t.forceRequestBody, t.forceResponseBody = false, false
+	t.forceRequestBody, t.forceResponseBody, t.piece = false, false, false
 	t.requestPieces, t.responsePieces = reuse(t.requestPieces), reuse(t.responsePieces)
 	t.interruption, t.would, t.cost = Interruption{}, Interruption{}, Cost{}
 	t.message, t.logData, t.lastVariable, t.lastKey, t.sent, t.start = "", "", "", "", "", Start{}

@@ -8,6 +8,7 @@ import (
 	"stormdoor/internal/gate/waf/openapi"
 	"stormdoor/internal/wire"
 	"stormdoor/policy"
+	"stormdoor/seclang"
 )
 
 // large is the size of a request, in bytes, from which on it is judged aside: about 200 us of a processor for an ordinary one,
@@ -48,13 +49,17 @@ func (t *Turns) pieceDone() {
 // judgeUnder judges a request in the serving function of the exchange whose context ctx is, and a large one off its loop. It is
 // judged also when its visitor has left: whoever leaves early must not get an attack past the rules.
 func (s *Stage) judgeUnder(ctx context.Context, f *flow.Facts, mode policy.WAFMode, body openapi.Body) flow.Verdict {
-	if s.turns == nil || sizeOf(f, body.Bytes) < large {
-		return s.judge(f, mode, body)
+	if sizeOf(f, body.Bytes) < large {
+		return s.judge(f, mode, body, nil)
 	}
-	return s.judgeAside(ctx, f, mode, body)
+	return s.judgeAside(ctx, f, mode, body, nil)
 }
 
-func (s *Stage) judgeAside(ctx context.Context, f *flow.Facts, mode policy.WAFMode, body openapi.Body) (v flow.Verdict) {
+// judgeAside judges a request off its loop, by a piece of its body where there is one.
+func (s *Stage) judgeAside(ctx context.Context, f *flow.Facts, mode policy.WAFMode, body openapi.Body, piece *seclang.Piece) (v flow.Verdict) {
+	if s.turns == nil {
+		return s.judge(f, mode, body, piece)
+	}
 	var failed any
 	wire.Block(ctx, func(<-chan struct{}) {
 		s.turns.request()
@@ -62,7 +67,7 @@ func (s *Stage) judgeAside(ctx context.Context, f *flow.Facts, mode policy.WAFMo
 			s.turns.done()
 			failed = recover() // it is the stage's failure, not the process's
 		}()
-		v = s.judge(f, mode, body)
+		v = s.judge(f, mode, body, piece)
 	})
 	if failed != nil {
 		panic(failed)

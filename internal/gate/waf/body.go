@@ -122,24 +122,37 @@ func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader)
 		h.err = err
 		return flow.Verdict{}, h
 	}
-	mode, long := s.mode(f), int64(len(h.bytes)) > s.limit
+	mode := s.mode(f)
 	seen := openapi.Body{Bytes: h.bytes, Whole: true}
-	if long {
+	if int64(len(h.bytes)) > s.limit {
 		if s.over == policy.OverRefused {
 			return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: !s.blocks(f)}, h
 		}
 		seen = openapi.Body{Bytes: h.bytes[:s.limit]}
+		if s.over == policy.OverFollowed && mode != policy.WAFOff {
+			return s.judgeLong(ctx, f, mode, seen, h), h
+		}
 	}
-	v := s.judgeUnder(ctx, f, mode, seen)
-	if !long || s.over != policy.OverFollowed || mode == policy.WAFOff || v.Sure() {
-		return v, h
+	return s.judgeUnder(ctx, f, mode, seen), h
+}
+
+// judgeLong judges a request whose body is longer than what is inspected at once, by the first piece of it; what comes behind is
+// judged as it is read.
+func (s *Stage) judgeLong(ctx context.Context, f *flow.Facts, mode policy.WAFMode, seen openapi.Body, h *Held) flow.Verdict {
+	if packed(f) { // what unfolds to more than is inspected is refused, too
+		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: mode != policy.WAFBlocks}
 	}
-	if packed(f) { // what unfolds to more than is inspected is refused already
-		return joined(v, flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: mode != policy.WAFBlocks, Work: v.Work}), h
+	cut := s.cutter(f)
+	if cut == nil { // no rules read it
+		return s.judgeUnder(ctx, f, mode, seen)
 	}
-	ctx.Done() // the rest is judged where it is sent on, which must not be an event loop
-	h.followed = s.follow(f, mode, h)
-	return v, h
+	piece := cut.Cut(h.bytes, h.rest == nil, true)
+	v := s.judgeAside(ctx, f, mode, seen, &piece)
+	if !v.Sure() {
+		ctx.Done() // the rest is judged where it is sent on, which must not be an event loop
+		h.followed = &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: h.rest, window: h.bytes, judged: piece.Settled()}
+	}
+	return v
 }
 
 // packed reports whether a body is sent in a coding that has to be undone before it can be read.

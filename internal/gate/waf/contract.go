@@ -11,6 +11,7 @@ import (
 	"stormdoor/flow"
 	"stormdoor/internal/gate/waf/openapi"
 	"stormdoor/policy"
+	"stormdoor/seclang"
 )
 
 // contracts are the OpenAPI documents of the sites. The zero value has none.
@@ -140,15 +141,21 @@ func (b bound) count(j *judgement) {
 	}
 }
 
-// judge judges a request by the document of its site, and then by the rules.
-func (s *Stage) judge(f *flow.Facts, mode policy.WAFMode, body openapi.Body) flow.Verdict {
+// judge judges a request by the document of its site, and then by the rules: by a piece of its body where there is one.
+func (s *Stage) judge(f *flow.Facts, mode policy.WAFMode, body openapi.Body, piece *seclang.Piece) flow.Verdict {
 	c := s.contracts.find(f)
 	j := c.judge(f, body)
 	c.count(&j)
 	if j.verdict.Sure() || mode == policy.WAFOff {
 		return j.verdict
 	}
-	return joined(j.verdict, s.recall(f, mode, body.Bytes))
+	if piece == nil {
+		return joined(j.verdict, s.recall(f, mode, body.Bytes))
+	}
+	v := s.inspectPiece(f, mode, *piece)
+	s.countInspection(f)
+	s.shadow.offer(f, mode, body.Bytes, v)
+	return joined(j.verdict, v)
 }
 
 // joined is what follows from what a document says, which is not sure, and from what the rules say.

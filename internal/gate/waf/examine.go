@@ -84,6 +84,7 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	}
 	whole := len(body) > 0 || f.Length == 0 // of a recent request it is not kept
 	sent := body
+	follows := s.over == policy.OverFollowed && x.Mode != policy.WAFOff && int64(len(body)) > s.limit && s.WantsBody(f)
 	if len(body) > 0 && !s.WantsBody(f) {
 		body, x.Streamed, whole = nil, true, false
 	}
@@ -95,14 +96,20 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		body, whole = body[:s.limit], false
 	}
 	x.Body = len(body)
+	if follows && packed(f) {
+		x.Verdict = flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: x.Mode != policy.WAFBlocks}
+		return x
+	}
 	j := held.judge(f, openapi.Body{Bytes: body, Whole: whole})
 	x.OpenAPI, x.Verdict = held.conformity(&j), j.verdict
 	if x.Mode == policy.WAFOff {
 		return x
 	}
-	ruled := s.examine(&x, f, len(body), func(tx *seclang.Transaction) { s.feed(tx, f, body) })
-	if s.over == policy.OverFollowed && !x.Streamed && len(body) < len(sent) && !ruled.Sure() {
-		ruled = s.examineRest(&x, f, sent, ruled)
+	var ruled flow.Verdict
+	if cut := s.cutter(f); follows && cut != nil {
+		ruled = s.examineLong(&x, f, sent, cut)
+	} else {
+		ruled = s.examine(&x, f, len(body), func(tx *seclang.Transaction) { s.feed(tx, f, body) })
 	}
 	if !j.verdict.Sure() {
 		x.Verdict = joined(j.verdict, ruled)
@@ -130,34 +137,28 @@ func (s *Stage) examine(x *Examination, f *flow.Facts, size int, feed func(*secl
 	return s.verdict(tx, x.Mode)
 }
 
-// examineRest examines what of a long body stands behind its beginning, as it is judged on its way to an origin: piece by piece, and
-// what was found before is told only where nothing is found in them. It returns the verdict.
-func (s *Stage) examineRest(x *Examination, f *flow.Facts, body []byte, before flow.Verdict) flow.Verdict {
-	cut := s.cutter(f)
-	if cut == nil {
-		return before
-	}
-	settled := cut.Cut(body[:s.limit], false, true).Settled()
-	for settled < len(body) {
-		window := body[settled:min(len(body), settled+int(s.limit)+1)]
-		final := settled+len(window) == len(body)
-		piece := cut.Cut(window, final, true)
-		if piece.Len() > 0 {
-			of := Examination{Mode: x.Mode}
-			v := s.examine(&of, f, piece.Len(), func(tx *seclang.Transaction) { feedPiece(tx, f, piece) })
-			x.Work, x.Most, x.Bytes, x.Fields = x.Work+of.Work, x.Most+of.Most, x.Bytes+of.Bytes, x.Fields+of.Fields
-			if v.Action > flow.Admit {
-				x.Score, x.Scores, x.Matches = of.Score, of.Scores, of.Matches
-				x.Body = settled + piece.Settled()
-				return v
-			}
+// examineLong examines a long body as it is judged on its way to an origin, piece by piece. It returns the verdict of the first piece that has
+// one, and tells what was found there; or else what was found in any.
+func (s *Stage) examineLong(x *Examination, f *flow.Facts, body []byte, cut *seclang.Cutter) (v flow.Verdict) {
+	for x.Body = 0; x.Body < len(body); {
+		window := body[x.Body:min(int64(len(body)), int64(x.Body)+s.limit+1)]
+		piece := cut.Cut(window, x.Body+len(window) == len(body), true)
+		x.Body += piece.Settled()
+		if piece.Len() == 0 {
+			continue
 		}
-		if settled += piece.Settled(); piece.Settled() == 0 {
+		of := Examination{Mode: x.Mode}
+		v = s.examine(&of, f, piece.Len(), func(tx *seclang.Transaction) { feedPiece(tx, f, piece) })
+		x.Work, x.Most, x.Bytes, x.Fields = x.Work+of.Work, x.Most+of.Most, x.Bytes+of.Bytes, x.Fields+of.Fields
+		x.Threshold = of.Threshold
+		if v.Action > flow.Admit || of.Score > x.Score || len(x.Matches) == 0 {
+			x.Score, x.Scores, x.Matches = of.Score, of.Scores, of.Matches
+		}
+		if v.Action > flow.Admit {
 			break
 		}
 	}
-	x.Body = len(body)
-	return before
+	return v
 }
 
 func (x *Examination) add(m Matched) {

@@ -34,16 +34,6 @@ type follower struct {
 // errRefused ends a body in which something was found.
 var errRefused = errors.New("the firewall refuses what the rest of the body holds")
 
-// follow begins to read the rest of a body whose beginning is in h, and was judged; nil where it cannot be cut.
-func (s *Stage) follow(f *flow.Facts, mode policy.WAFMode, h *Held) *follower {
-	cut := s.cutter(f)
-	if cut == nil {
-		return nil
-	}
-	settled := cut.Cut(h.bytes[:s.limit], false, true).Settled()
-	return &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: h.rest, window: h.bytes, judged: settled}
-}
-
 // cutter is what cuts the body of a request, nil where it cannot be cut.
 func (s *Stage) cutter(f *flow.Facts) *seclang.Cutter {
 	tx := s.rules.New(seclang.Start{Mode: seclang.Detect, Arrived: f.Arrived})
@@ -78,8 +68,8 @@ func (r *follower) advance() {
 	for enough := left + leastPiece; ; {
 		full := len(r.window) == cap(r.window)
 		if full || r.src == nil || len(r.window) >= enough {
-			piece := r.cut.Cut(r.window, r.src == nil, full)
-			if piece.Len() > 0 && !r.passes(piece) {
+			piece, ok := r.next(full)
+			if !ok {
 				r.end = errRefused
 				return
 			}
@@ -88,11 +78,6 @@ func (r *follower) advance() {
 			}
 			if r.src == nil {
 				r.end = io.EOF
-				return
-			}
-			if full { // no cutter does that
-				r.note(flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed})
-				r.end = errRefused
 				return
 			}
 			enough = len(r.window) + max(leastPiece, len(r.window)/2) // what was in vain is not tried again for every byte
@@ -109,17 +94,26 @@ func (r *follower) advance() {
 	}
 }
 
-// passes judges a piece, in its turn. A failure of the stage refuses: nobody would answer for what follows.
-func (r *follower) passes(piece seclang.Piece) (ok bool) {
-	s := r.stage
-	s.turns.piece()
-	defer s.turns.pieceDone()
+// next cuts the next piece and judges it. A failure of the stage refuses: nobody would answer for what follows.
+func (r *follower) next(full bool) (piece seclang.Piece, ok bool) {
 	defer func() {
-		if p := recover(); p != nil {
+		if recover() != nil {
 			r.note(flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed})
 			ok = false
 		}
 	}()
+	piece = r.cut.Cut(r.window, r.src == nil, full)
+	if full && piece.Settled() == 0 {
+		panic("a full window of which nothing is settled")
+	}
+	return piece, piece.Len() == 0 || r.passes(piece)
+}
+
+// passes judges a piece, in its turn.
+func (r *follower) passes(piece seclang.Piece) bool {
+	s := r.stage
+	s.turns.piece()
+	defer s.turns.pieceDone()
 	v := s.inspectPiece(r.facts, r.mode, piece)
 	r.work.Add(v.Work)
 	if v.Action > flow.Admit {

@@ -164,6 +164,21 @@ func TestABreakInTheRestPassesItsError(t *testing.T) {
 	}
 }
 
+// A value that is longer than what is inspected at once is inspected from its first byte on, although no token has ended.
+func TestTheBeginningOfALongValueIsInspected(t *testing.T) {
+	s := followed(t, policy.WAFBlocks)
+	for contentType, body := range map[string]string{
+		"application/json":                  `"1' UNION SELECT password FROM users--` + strings.Repeat("A", 3*small) + `"`,
+		"application/xml":                   `<a x="1' UNION SELECT password FROM users--" y="` + strings.Repeat("A", 3*small) + `"/>`,
+		"application/x-www-form-urlencoded": injection + strings.Repeat("A", 3*small),
+	} {
+		l := &longer{contentType: contentType}
+		if v, got, _ := read(t, s, long(l, body), strings.NewReader(body)); v.Action != flow.Refuse || got != "" {
+			t.Errorf("%s: %+v, %d bytes went on", contentType, v, len(got))
+		}
+	}
+}
+
 // A body that is packed cannot be cut: what is longer than its inspected beginning is refused, as what unfolds to more is.
 func TestALongPackedBodyIsRefused(t *testing.T) {
 	var b bytes.Buffer

@@ -3,6 +3,7 @@ package body
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // Cutter cuts a body that is too long to be parsed at once into pieces that are bodies of the same kind, each with the names and
@@ -10,7 +11,7 @@ import (
 // that is longer than the window is in several pieces under its name, and the end of each piece is the beginning of the next.
 type Cutter interface {
 	// Cut looks at the window: what of the body is not settled yet. final says that the body ends with it, full that it cannot
-	// grow. The window must not change while the piece is in use.
+	// grow: only then is a value cut in two. The window must not change while the piece is in use.
 	Cut(window []byte, final, full bool) Piece
 }
 
@@ -40,9 +41,10 @@ func NewCutter(processor, contentType string) Cutter {
 }
 
 const (
-	// cutOverlap is how much of a value that is cut is in both pieces, in bytes: an attack that is longer than this shows in
-	// either.
-	cutOverlap = 1 << 10
+	// cutOverlap is how much of a value that is cut is in both pieces, in bytes: an attack of this length is whole in one of them.
+	cutOverlap = 8 << 10
+	// cutFrom is how large a window is before it is cut, in bytes, unless it is full or final: each piece is judged with the whole head.
+	cutFrom = 32 << 10
 	// cutName is how much of a name that is cut goes with its value.
 	cutName = 256
 )
@@ -50,10 +52,20 @@ const (
 // overlapOf is cutOverlap, less in a small window.
 func overlapOf(window []byte) int { return min(cutOverlap, len(window)/4) }
 
+// tooEarly reports whether a window is to grow before it is cut.
+func tooEarly(window []byte, final, full bool) bool {
+	return len(window) == 0 || !final && !full && len(window) < cutFrom
+}
+
 // wholeRune is the last place of s up to at where no character of UTF-8 is cut in two.
 func wholeRune(s []byte, at int) int {
-	for back := 0; back < 3 && at > 0 && at < len(s) && s[at]&0xc0 == 0x80; back++ {
-		at--
+	for back := 1; back <= utf8.UTFMax && back <= at; back++ {
+		if b := s[at-back]; utf8.RuneStart(b) {
+			if !utf8.FullRune(s[at-back : at]) {
+				return at - back
+			}
+			break
+		}
 	}
 	return at
 }

@@ -10,15 +10,18 @@ type formCutter struct {
 // Cut implements Cutter.
 func (c *formCutter) Cut(window []byte, final, full bool) Piece {
 	switch {
+	case tooEarly(window, final, full):
+		return Piece{}
 	case final:
 		return Piece{Head: c.name, Body: window, Settled: len(window)}
-	case !full:
-		return Piece{}
 	}
 	if i := bytes.LastIndexByte(window, '&'); i >= 0 {
 		p := Piece{Head: c.name, Body: window[:i], Settled: i + 1}
 		c.name = nil
 		return p
+	}
+	if !full {
+		return Piece{}
 	}
 	p := Piece{Head: c.name, Body: window[:wholeEscape(window, len(window))], Settled: wholeEscape(window, len(window)-overlapOf(window))}
 	if c.name == nil {

@@ -42,7 +42,7 @@ const (
 
 // Cut implements Cutter.
 func (c *jsonCutter) Cut(window []byte, final, full bool) Piece {
-	if !final && !full || len(window) == 0 {
+	if tooEarly(window, final, full) {
 		return Piece{}
 	}
 	c.opening()
@@ -57,6 +57,8 @@ func (c *jsonCutter) Cut(window []byte, final, full bool) Piece {
 	switch {
 	case c.broken || final:
 		return Piece{Head: c.head, Body: window, Settled: len(window)}
+	case at == 0 && !full:
+		return Piece{}
 	case at == 0:
 		return c.cutString(window)
 	}

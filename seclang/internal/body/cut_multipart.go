@@ -39,7 +39,7 @@ func (c *multipartCutter) Cut(window []byte, final, full bool) Piece {
 	skipped := 0
 	switch c.place {
 	case inFile:
-		i := c.boundary(window, c.within)
+		i := c.boundary(window, c.within, "")
 		switch rest := len(window) - len(c.dash) - 2; {
 		case i >= 0:
 			c.place, skipped = atPart, i
@@ -57,7 +57,7 @@ func (c *multipartCutter) Cut(window []byte, final, full bool) Piece {
 		}
 		return Piece{Head: append(append(c.tail[:0], c.dash...), "--\r\n"...), Body: window, Settled: len(window)}
 	}
-	p := c.parts(window[skipped:], final, full)
+	p := c.parts(window[skipped:], final, full && skipped == 0)
 	p.Settled += skipped
 	return p
 }
@@ -70,7 +70,7 @@ func (c *multipartCutter) parts(window []byte, final, full bool) Piece {
 	if inside {
 		head = c.field
 	} else {
-		at = max(0, c.boundary(window, false))
+		at = max(0, c.boundary(window, false, ""))
 	}
 	for {
 		if !inside {
@@ -87,8 +87,11 @@ func (c *multipartCutter) parts(window []byte, final, full bool) Piece {
 			}
 			content += at
 		}
-		next := c.boundary(window[content:], inside)
+		next := c.boundary(window[content:], inside, c.lineEnd)
 		if next < 0 && !inside && c.isFile(window[at:content]) {
+			if !final && !full && len(window) < cutFrom {
+				return Piece{}
+			}
 			c.place, c.within = inFile, false
 			return c.piece(head, window[:content], c.lineEnd, content)
 		}
@@ -100,7 +103,7 @@ func (c *multipartCutter) parts(window []byte, final, full bool) Piece {
 	switch {
 	case final:
 		return Piece{Head: head, Body: window, Settled: len(window)}
-	case !full:
+	case at == 0 && !full || tooEarly(window, false, full):
 		return Piece{}
 	case at > 0:
 		c.place = atPart
@@ -122,19 +125,30 @@ func (c *multipartCutter) piece(head, parts []byte, lineEnd string, settled int)
 	return Piece{Head: head, Body: parts, Tail: c.tail, Settled: settled}
 }
 
-// boundary returns where s has a boundary at the beginning of a line, whatever ends lines; negative: nowhere. within says that s
-// does not begin a line.
-func (c *multipartCutter) boundary(s []byte, within bool) int {
+// boundary returns where s has a boundary behind a line end, "" for whatever some program takes for one; negative: nowhere. within
+// says that s does not begin a line.
+//
+// In the content of a file any will do: what may be a field to somebody is judged. In that of a field only the one that the form has, for behind any
+// other a file could begin, whose content is the field's to the rest of the world and would be judged by nobody.
+func (c *multipartCutter) boundary(s []byte, within bool, lineEnd string) int {
 	for from := 0; ; {
 		i := bytes.Index(s[from:], c.dash)
 		if i < 0 {
 			return -1
 		}
-		if from += i; from == 0 && !within && len(s) > len(c.dash)+1 && endsBoundary(s[len(c.dash):]) || from > 0 && (s[from-1] == '\n' || s[from-1] == '\r') {
+		if from += i; from == 0 && !within && len(s) > len(c.dash)+1 && endsBoundary(s[len(c.dash):]) || from > 0 && c.endsLine(s[:from], lineEnd) {
 			return from
 		}
 		from += len(c.dash)
 	}
+}
+
+func (c *multipartCutter) endsLine(s []byte, lineEnd string) bool {
+	if lineEnd != "" {
+		return bytes.HasSuffix(s, []byte(lineEnd))
+	}
+	last := s[len(s)-1]
+	return last == '\n' || last == '\r'
 }
 
 // header returns where the content begins of the part whose boundary s begins with; 0: its header does not end in s. end says that
@@ -150,8 +164,10 @@ func (c *multipartCutter) header(s []byte, final bool) (content int, end bool) {
 	if line < 0 {
 		return 0, false
 	}
-	if c.lineEnd = "\n"; bytes.HasSuffix(s[:line], []byte("\r")) {
-		c.lineEnd = "\r\n"
+	if c.lineEnd == "" { // the first one says it for the form
+		if c.lineEnd = "\n"; bytes.HasSuffix(s[:line], []byte("\r")) {
+			c.lineEnd = "\r\n"
+		}
 	}
 	for at := line + 1; ; {
 		rest := s[at:]

@@ -52,7 +52,7 @@ func parseAs(processor, contentType string, text []byte, out *Fields) {
 	case "JSON":
 		JSON(text, Limits{Fields: 1 << 20}, out)
 	case "XML":
-		XML(text, Limits{Fields: 1 << 20}, out)
+		XML(text, Limits{Fields: 1 << 20, Tokens: true}, out)
 	case "MULTIPART":
 		Multipart(text, contentType, Limits{Fields: 1 << 20}, out)
 	}
@@ -214,6 +214,105 @@ func TestCutValues(t *testing.T) {
 					t.Errorf("%s: piece %d is no picture: %.60q", c.name, i, field.Value)
 				}
 			}
+		}
+	}
+}
+
+// finds reports whether a value of any piece holds the text.
+func (c *cut) finds(text string) bool {
+	for _, f := range c.parsed {
+		for _, of := range [][]Field{f.Args, f.Texts, f.Attributes} {
+			for _, field := range of {
+				if strings.Contains(field.Value, text) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// TestCutHidesNothing cuts bodies that were made to have something overlooked. It is in a piece, or a piece is refused for how it is
+// written, whatever the alignment.
+func TestCutHidesNothing(t *testing.T) {
+	const window, part, attack = 4 << 10, "--bo\r\nContent-Disposition: form-data; name=\"a\"", "1' UNION SELECT"
+	much := strings.Repeat("filler ", 2*window/7)
+	for name, c := range map[string]struct {
+		processor, body string
+		certain         bool // it is found, not only refused
+	}{
+		"a comment in a literal of a declaration": {"XML", `<!DOCTYPE a PUBLIC "-//x" "><!--"><a>` + much + "<b>" + attack + "</b></a>", true},
+		"a section in one":                        {"XML", `<!DOCTYPE a PUBLIC "-//x" "><![CDATA["><a>` + much + "<b>" + attack + "</b></a>", true},
+		"a declaration that fills the window":     {"XML", `<!DOCTYPE a [` + strings.Repeat("<!ELEMENT b ANY>", window/8) + `]><a>` + attack + "</a>", false},
+		"references before the cut":               {"XML", "<a>" + attack + strings.Repeat("&amp;", window) + "</a>", true},
+		"long references":                         {"XML", "<a>" + attack + strings.Repeat("&#00000000000000000000000000000000000000000000000000000000000000000000000065;", window/8) + "</a>", false},
+		"a tag that does not end in the window":   {"XML", `<a x="` + attack + `" y="` + strings.Repeat("A", 2*window) + `"/>`, true},
+		"two values that are cut":                 {"XML", `<?xml version="1.0"?><r x='` + strings.Repeat("A", window+window/2) + `' y="` + strings.Repeat("B", window+window/2) + attack + `"/>`, true},
+		"text over comments":                      {"XML", "<a>" + attack[:6] + strings.Repeat("<!-- x -->", window/4) + attack[6:] + "</a>", true},
+		"an apostrophe in a bare value":           {"XML", "<a b=c'd>" + much + "<e>" + attack + "</e></a>", false},
+		"a string that fills the window":          {"JSON", `"` + attack + strings.Repeat("A", 2*window) + `"`, true},
+		"a name that fills the window":            {"JSON", `{"` + strings.Repeat("A", 2*window) + `":"` + attack + `"}`, true},
+		"brackets that do not fit":                {"JSON", `[{"a":1]` + much + `"` + attack + `"`, false},
+		"spaces that fill the window":             {"JSON", `{"a":` + strings.Repeat(" ", 2*window) + `"` + attack + `"}`, true},
+		"a header that fills the window":          {"MULTIPART", part + "\r\nX: " + strings.Repeat("A", 2*window) + "\r\n\r\n" + attack + "\r\n--bo--\r\n", false},
+		"a file behind half a line end":           {"MULTIPART", part + "\r\n\r\nhi\n" + part + "; filename=\"x\"\r\n\r\n" + much + attack + much + "\r\n--bo--\r\n", true},
+		"a field behind half a line end":          {"MULTIPART", part + "; filename=\"x\"\r\n\r\n" + much + "\n" + part + "\r\n\r\n" + attack + "\r\n--bo--\r\n", true},
+		"a field that is named as a file":         {"MULTIPART", strings.Replace(part, `"a"`, `"filename"`, 1) + "\r\n\r\n" + much + attack + "\r\n--bo--\r\n", true},
+		"an escape at the cut":                    {"URLENCODED", "a=" + strings.Repeat("%41", window) + "1%27+UNION+SELECT", true},
+	} {
+		for shift := range 12 {
+			body := c.body
+			switch c.processor {
+			case "XML":
+				body = "<!--" + strings.Repeat("-x", shift) + "-->" + body
+			case "JSON":
+				body = strings.Repeat(" ", shift) + body
+			case "MULTIPART":
+				body = strings.Replace(body, "name=", strings.Repeat(" ", shift)+"name=", 1)
+			default:
+				body = strings.Repeat("x", shift) + body
+			}
+			got := cutWhole(t, c.processor, formOfBo, body, window, 1500)
+			if !got.finds(attack) && (c.certain || !got.faulty()) {
+				t.Errorf("%s, %d bytes on: not in any of %d pieces (faulty: %v)", name, shift, len(got.pieces), got.faulty())
+				break
+			}
+		}
+	}
+}
+
+// TestCutBearsWhatIsGood cuts good bodies at places where a cut could spoil them.
+func TestCutBearsWhatIsGood(t *testing.T) {
+	const window, part = 4 << 10, "--bo\r\nContent-Disposition: form-data; name=\"%s\"%s\r\n\r\n%s\r\n"
+	for shift := range 300 {
+		for name, c := range map[string]struct{ processor, body string }{
+			"characters of several bytes":       {"XML", "<a>" + strings.Repeat("x", shift%5) + strings.Repeat("é€", window) + "</a>"},
+			"an attribute of them":              {"XML", "<a b='" + strings.Repeat("x", shift%5) + strings.Repeat("é€", window) + "'/>"},
+			"a section of them":                 {"XML", "<a><![CDATA[" + strings.Repeat("x", shift%5) + strings.Repeat("é€", window) + "]]></a>"},
+			"a comment of hyphens":              {"XML", "<a><!--" + strings.Repeat("x", shift%5) + strings.Repeat(" -", window) + " --></a>"},
+			"elements that close by themselves": {"XML", "<p>" + strings.Repeat("x<br>", window+shift%5) + "</p>"},
+			"a field behind a file":             {"MULTIPART", fmt.Sprintf(part, "f", "; filename=\"f\"", strings.Repeat("x", window-300+shift)) + fmt.Sprintf(part, "a", "", "value of the field") + "--bo--\r\n"},
+		} {
+			if shift >= 5 && c.processor == "XML" {
+				continue
+			}
+			got := cutWhole(t, c.processor, formOfBo, c.body, window, window)
+			if got.faulty() {
+				t.Fatalf("%s, %d bytes on: %s", name, shift, got.problems())
+			}
+			if c.processor == "MULTIPART" && !got.holds(args, Field{Name: "a", Value: "value of the field"}) {
+				t.Fatalf("%s, %d bytes on: its value is in no piece", name, shift)
+			}
+		}
+	}
+}
+
+// TestCutHeadsAreBounded nests elements without end: pieces grow by what encloses them, and by no more than the parser bears.
+func TestCutHeadsAreBounded(t *testing.T) {
+	for _, body := range []string{strings.Repeat("<>", 1<<17), strings.Repeat("<a>", 1<<16), strings.Repeat("<br>", 1<<15) + strings.Repeat("<b></b>", 1<<15), strings.Repeat("<"+strings.Repeat("n", 500)+">", 1<<9)} {
+		got := cutWhole(t, "XML", "", body, 16<<10, 16<<10)
+		if n := len(strings.Join(got.pieces, "")); n > 3*len(body) {
+			t.Errorf("%.20q…: %d bytes of pieces from %d", body, n, len(body))
 		}
 	}
 }

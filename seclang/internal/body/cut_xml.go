@@ -2,31 +2,37 @@ package body
 
 import (
 	"bytes"
+	"encoding/xml"
 	"slices"
+	"strings"
 )
 
-// xmlCutter cuts between the texts, tags and other markup of an XML document. A piece begins with the tags of the elements that
-// are open, without their attributes, and the end of the text that it goes on with; no element is closed at its end, which the parser bears.
+// xmlCutter cuts between the texts, tags and other markup of an XML document, as encoding/xml reads them. A piece begins with the tags of
+// the elements that are open, without their attributes, and with the end of the text that it goes on with. Every piece of a
+// good document is one whose tokens all end (Limits.Tokens): where the cutter and the parser disagree, the parser says so.
 type xmlCutter struct {
-	open  [][]byte // names of elements
-	names int      // bytes of them
-	text  [][]byte // the last of the text since the last tag, as written: texts and sections
-	texts int      // bytes of it
-	inner []byte   // what opens the markup within which the window begins
-	until []byte   // what ends it, of a comment and such
-	tag   []byte   // the element's name, of a tag
-	quote byte     // what ends the attribute's value there; 0: the window begins between attributes
-	head  []byte
-	tail  []byte
+	open   [][]byte // names of elements
+	names  int      // bytes of them
+	deeper int      // elements that are open beyond those
+	text   [][]byte // the last of the text since the last tag, as written: texts and sections
+	texts  int      // bytes of it
+	inner  []byte   // what opens the markup within which the window begins
+	until  []byte   // what ends it, of a comment and such
+	tag    []byte   // the element's name, of a tag
+	quote  byte     // what ends the attribute's value there; 0: the window begins between attributes
+	head   []byte
+	tail   []byte
 }
 
-// xmlMostNames bounds the names that a piece begins with, in bytes. Beyond it elements are taken for closed, and their end
-// for a mistake.
-const xmlMostNames = 8 << 10
+// The bounds of the elements that a piece begins with. A document that is nested deeper is refused by the parser.
+const (
+	xmlDeepest   = 1 << 10
+	xmlMostNames = 8 << 10 // bytes
+)
 
 // Cut implements Cutter.
 func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
-	if !final && !full || len(window) == 0 {
+	if tooEarly(window, final, full) {
 		return Piece{}
 	}
 	c.head = c.head[:0]
@@ -48,15 +54,20 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 	switch {
 	case final:
 		return Piece{Head: c.head, Body: window, Settled: len(window)}
+	case at == 0 && !full:
+		return Piece{}
 	case at == 0:
 		return c.cutToken(window)
 	}
 	return Piece{Head: c.head, Body: window[:at], Settled: at}
 }
 
-// xmlMarkup is what begins with more than a tag does, and how it ends. The first that fits counts.
+// xmlSection begins a section of text.
+var xmlSection = []byte("<![CDATA[")
+
+// xmlMarkup is what ends by a mark of its own, and can be cut in two.
 var xmlMarkup = [...]struct{ begin, end []byte }{
-	{[]byte("<!--"), []byte("-->")}, {xmlSection, []byte("]]>")}, {[]byte("<?"), []byte("?>")}, {[]byte("<!"), []byte(">")},
+	{[]byte("<!--"), []byte("-->")}, {xmlSection, []byte("]]>")}, {[]byte("<?"), []byte("?>")},
 }
 
 // token reads a text or a piece of markup and returns how long it is; 0: it does not end in s.
@@ -68,7 +79,6 @@ func (c *xmlCutter) token(s []byte) int {
 		end := tagEnd(s, c.quote)
 		if end > 0 {
 			c.begin(c.tag, s[:end])
-			c.tagged()
 			c.tag, c.quote, c.inner = nil, 0, nil
 		}
 		return end
@@ -82,11 +92,13 @@ func (c *xmlCutter) token(s []byte) int {
 			return c.markup(s, m.begin, m.end, bytes.Equal(m.begin, xmlSection))
 		}
 	}
+	if bytes.HasPrefix(s, []byte("<!")) {
+		return declarationEnd(s)
+	}
 	end := tagEnd(s, 0)
 	if end == 0 {
 		return 0
 	}
-	c.tagged()
 	if name := tagName(s); s[1] == '/' {
 		c.close(name)
 	} else {
@@ -94,9 +106,6 @@ func (c *xmlCutter) token(s []byte) int {
 	}
 	return end
 }
-
-// xmlSection begins a section of text.
-var xmlSection = []byte("<![CDATA[")
 
 func (c *xmlCutter) markup(s, begin, end []byte, isText bool) int {
 	i := bytes.Index(s[len(begin):], end)
@@ -115,7 +124,10 @@ func (c *xmlCutter) keep(begin, text, end []byte) {
 	if len(text) == 0 {
 		return
 	}
-	text = text[wholeRune(text, max(0, len(text)-cutOverlap)):]
+	if len(text) > cutOverlap {
+		at := wholeReference(text, len(text)-cutOverlap)
+		text = text[at:]
+	}
 	c.text = append(c.text, slices.Concat(begin, text, end))
 	c.texts += len(c.text[len(c.text)-1])
 	for c.texts-len(c.text[0]) >= cutOverlap {
@@ -124,19 +136,31 @@ func (c *xmlCutter) keep(begin, text, end []byte) {
 	}
 }
 
-// tagged notes a tag: with it another text begins.
-func (c *xmlCutter) tagged() { c.text, c.texts = nil, 0 }
-
-// begin notes an element whose tag is over.
+// begin notes an element whose tag is over: with it another text begins.
 func (c *xmlCutter) begin(name, tag []byte) {
-	if !bytes.HasSuffix(tag, []byte("/>")) && c.names+len(name) <= xmlMostNames {
+	c.text, c.texts = nil, 0
+	switch {
+	case bytes.HasSuffix(tag, []byte("/>")) || len(name) == 0 || closesItself(name):
+	case c.deeper > 0 || len(c.open) == xmlDeepest || c.names+len(name) > xmlMostNames:
+		c.deeper++
+	default:
 		c.open = append(c.open, bytes.Clone(name))
 		c.names += len(name)
 	}
 }
 
+// closesItself reports whether the parser closes an element of this name when the next token is not its end.
+func closesItself(name []byte) bool {
+	return slices.ContainsFunc(xml.HTMLAutoClose, func(known string) bool { return strings.EqualFold(known, view(name)) })
+}
+
 // close notes the end of an element, and of those within it that have none.
 func (c *xmlCutter) close(name []byte) {
+	c.text, c.texts = nil, 0
+	if c.deeper > 0 {
+		c.deeper--
+		return
+	}
 	for i, open := range slices.Backward(c.open) {
 		if bytes.Equal(open, name) {
 			for _, gone := range c.open[i:] {
@@ -150,22 +174,25 @@ func (c *xmlCutter) close(name []byte) {
 
 // cutToken cuts the token with which the window begins, and which is longer than that.
 func (c *xmlCutter) cutToken(window []byte) Piece {
-	end, settled := wholeRune(window, len(window)), wholeRune(window, len(window)-overlapOf(window))
-	p := Piece{Head: c.head, Body: window[:end], Settled: settled}
+	p := Piece{Head: c.head, Body: window[:wholeReference(window, len(window))], Settled: wholeReference(window, len(window)-overlapOf(window))}
 	switch {
 	case c.tag != nil || window[0] == '<' && isTagName(window[1]):
 		return c.cutTag(window, p)
-	case window[0] == '<':
+	case c.until == nil && window[0] == '<':
 		for _, m := range xmlMarkup {
 			if bytes.HasPrefix(window, m.begin) {
 				c.inner, c.until = m.begin, m.end
 				break
 			}
 		}
+		if c.until == nil { // a declaration, or nothing that is known: the parser says that it does not end
+			return Piece{Head: c.head, Body: window, Settled: len(window)}
+		}
 	}
 	if c.until != nil {
-		p.Body, p.Tail = bytes.TrimRight(p.Body, "-"), c.until // no comment may end in more of them
+		p.Body, p.Tail = bytes.TrimRight(p.Body, "-?"), c.until // no comment may end in more of them
 	}
+	p.Settled = min(p.Settled, len(p.Body))
 	return p
 }
 
@@ -198,12 +225,11 @@ func (c *xmlCutter) cutTag(window []byte, p Piece) Piece {
 		c.quote = 0
 		p.Body, p.Settled = window[:attribute], attribute
 		c.tail = append(c.tail[:0], '>')
-	case quote == 0: // no attributes: the parser will say so
+	case quote == 0: // no attributes: the parser says that the tag does not end
 		c.inner, c.tag = nil, nil
-		p.Settled = len(window)
-		return p
+		return Piece{Head: c.head, Body: window, Settled: len(window)}
 	default:
-		if c.quote != 0 { // of the value that was cut before
+		if attribute == from && c.quote != 0 { // within the value that was cut before
 			c.inner = before
 		} else {
 			c.inner = append(append(c.inner, bytes.TrimSpace(window[attribute:opened+1])...), leadOf(window[opened+1:])...)
@@ -239,4 +265,45 @@ func tagEnd(s []byte, quote byte) int {
 		}
 	}
 	return 0
+}
+
+// declarationEnd returns the place behind the end of the declaration that s begins with (<!DOCTYPE …>), with the declarations
+// and comments in it; 0: it does not end. Angle brackets in quotes count for nothing, as in encoding/xml.
+func declarationEnd(s []byte) int {
+	depth, quote := 0, byte(0)
+	for i := len("<!"); i < len(s); i++ {
+		switch b := s[i]; {
+		case quote != 0:
+			if b == quote {
+				quote = 0
+			}
+		case b == '"' || b == '\'':
+			quote = b
+		case b == '>' && depth == 0:
+			return i + 1
+		case b == '>':
+			depth--
+		case b == '<' && bytes.HasPrefix(s[i:], []byte("<!--")):
+			end := bytes.Index(s[i+len("<!--"):], []byte("-->"))
+			if end < 0 {
+				return 0
+			}
+			i += len("<!--") + end + len("-->") - 1
+		case b == '<':
+			depth++
+		}
+	}
+	return 0
+}
+
+// wholeReference is the last place of s up to at where neither a character nor a reference (&amp;) is cut in two.
+func wholeReference(s []byte, at int) int {
+	const most = 64 // bytes of a reference; in a longer one a piece ends, for the parser to say so
+	at = wholeRune(s, at)
+	if i := bytes.LastIndexByte(s[max(0, at-most):at], '&'); i >= 0 {
+		if i += max(0, at-most); bytes.IndexByte(s[i:at], ';') < 0 {
+			return i
+		}
+	}
+	return at
 }

@@ -68,6 +68,9 @@ type Limits struct {
 	Bytes int
 	// Partial says that only the front of a body is parsed: that it ends early is then no fault of its sender's.
 	Partial bool
+	// Tokens says that each token has to end before the body does. A body of XML may otherwise end anywhere, and its last token is
+	// then left out.
+	Tokens bool
 }
 
 func (l Limits) withDefaults(size int) Limits {
@@ -102,6 +105,8 @@ type Fields struct {
 	Multipart MultipartFlags
 	// Texts and Attributes are the character data and attribute values of an XML document.
 	Texts, Attributes []Field
+	// Declarations are the declarations of an XML document (<!DOCTYPE …), without the bracket that ends them.
+	Declarations []Field
 	// DuplicateKeys is how many names of a JSON object its sender has given twice.
 	DuplicateKeys int
 	// Operations are the operations of GraphQL documents.
@@ -121,7 +126,7 @@ func (f *Fields) Reset() {
 	clear(f.keys)
 	*f = Fields{
 		Args: f.Args[:0], Files: f.Files[:0], PartHeaders: f.PartHeaders[:0], PartNames: f.PartNames[:0], FileNames: f.FileNames[:0],
-		Charsets: f.Charsets[:0], Languages: f.Languages[:0], Texts: f.Texts[:0], Attributes: f.Attributes[:0], Operations: f.Operations[:0],
+		Charsets: f.Charsets[:0], Languages: f.Languages[:0], Texts: f.Texts[:0], Attributes: f.Attributes[:0], Declarations: f.Declarations[:0], Operations: f.Operations[:0],
 		arena: f.arena, path: f.path[:0], names: f.names[:0], keys: f.keys,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"strings"
 )
 
 // XML parses an XML document into Texts (XML:/*) and Attributes (XML://@*) as leniently as Coraza: elements of HTML close
@@ -13,6 +14,9 @@ import (
 // behind them, the whole: some programs read the first piece, most of them all as one.
 func XML(text []byte, limits Limits, out *Fields) {
 	limits = limits.withDefaults(len(text))
+	if limits.Partial {
+		text = text[:wholeReference(text, len(text))]
+	}
 	decoder := xml.NewDecoder(bytes.NewReader(text))
 	decoder.Strict = false
 	decoder.AutoClose = xml.HTMLAutoClose
@@ -24,7 +28,7 @@ func XML(text []byte, limits Limits, out *Fields) {
 		token, err := decoder.Token()
 		if err != nil {
 			run.end(out)
-			if syntax := (*xml.SyntaxError)(nil); err != io.EOF && !(errors.As(err, &syntax) && syntax.Msg == "unexpected EOF") {
+			if !endsEarly(err, limits.Partial) || limits.Tokens && start < len(text) {
 				out.fail(Malformed, start, err.Error())
 			}
 			trimXML(out, limits, start)
@@ -45,6 +49,13 @@ func XML(text []byte, limits Limits, out *Fields) {
 		case xml.EndElement:
 			run.end(out)
 			depth = max(0, depth-1)
+		case xml.Directive:
+			run.end(out)
+			if len(out.Declarations) == limits.Fields {
+				out.fail(TooManyFields, start, "more declarations than the limit")
+				return
+			}
+			out.Declarations = append(out.Declarations, Field{"", out.copy("<!" + view(t)), start, end})
 		case xml.CharData:
 			run.whole = append(run.whole, t...)
 			if s := bytes.TrimSpace(t); len(s) > 0 {
@@ -61,6 +72,12 @@ func XML(text []byte, limits Limits, out *Fields) {
 			return
 		}
 	}
+}
+
+// endsEarly reports whether what a decoder fails with is that the document ends: before its elements do, or where it was cut.
+func endsEarly(err error, cut bool) bool {
+	syntax := (*xml.SyntaxError)(nil)
+	return err == io.EOF || errors.As(err, &syntax) && (syntax.Msg == "unexpected EOF" || cut && strings.HasPrefix(syntax.Msg, "unexpected EOF in"))
 }
 
 // trimXML holds what was found to the limit of fields. True: there was more.
