@@ -17,7 +17,8 @@ type h1UpBody struct {
 	err    error
 }
 
-// Read implements io.Reader. The connection goes back to the pool with the body's last byte.
+// Read implements io.Reader. The connection goes back to the pool with the body's last byte, and the end comes with that byte where it is
+// known: then nothing has to be flushed that an end will follow.
 func (b *h1UpBody) Read(p []byte) (int, error) {
 	if b.conn == nil {
 		return 0, b.err
@@ -26,7 +27,7 @@ func (b *h1UpBody) Read(p []byte) (int, error) {
 	switch {
 	case b.framed.err == io.EOF:
 		b.conn.finish()
-		b.conn, b.err = nil, io.EOF
+		b.conn, b.err, err = nil, io.EOF, io.EOF
 	case b.framed.err != nil:
 		b.err = b.conn.bodyFault(b.framed.err)
 		b.conn.abandon()
