@@ -73,13 +73,11 @@ func (m *Memory) Spend(now time.Time, a Ask) Answer {
 	t := m.clock.at(now)
 	tag, s, sh := m.locate(a.Key, a.Breadth)
 	sh.mu.Lock()
-	i, known := s.find(tag)
-	if !known {
-		if i = s.room(tag, t); i < 0 {
-			sh.noRoom++
-			sh.mu.Unlock()
-			return Answer{Finding: NoRoom}
-		}
+	i, known := s.place(tag, t)
+	if i < 0 {
+		sh.noRoom++
+		sh.mu.Unlock()
+		return Answer{Finding: NoRoom}
 	}
 	var tat int64
 	if known {
@@ -106,11 +104,9 @@ func (m *Memory) Peek(now time.Time, a Ask) Answer {
 	tag, s, sh := m.locate(a.Key, a.Breadth)
 	sh.mu.Lock()
 	var tat int64
-	i, known := s.find(tag)
+	i, known := s.place(tag, t)
 	if known {
 		tat = s[i].tat
-	} else {
-		i = s.room(tag, t)
 	}
 	sh.mu.Unlock()
 	if i < 0 {
@@ -133,30 +129,31 @@ func (m *Memory) locate(k Key, b Breadth) (tag uint64, s *set, sh *shard) {
 	return uint64(k)&^3 | uint64(b&3), &m.sets[i], &m.shards[i%shards]
 }
 
-func (s *set) find(tag uint64) (int, bool) {
+// place returns where a key is. Where it is not known, it is the place for it: the oldest of those without debt, else the narrower entry
+// with the least debt, else -1.
+func (s *set) place(tag uint64, now int64) (i int, known bool) {
+	oldest, since := 0, s[0].tat
 	for i := range s {
 		if s[i].tag == tag {
 			return i, true
 		}
+		if s[i].tat < since {
+			oldest, since = i, s[i].tat
+		}
 	}
-	return -1, false
+	if since <= now {
+		return oldest, false
+	}
+	return s.narrowest(tag), false
 }
 
-// room returns the place for a new key: the oldest of those without debt, else the narrower entry with the least debt,
-// else -1.
-func (s *set) room(tag uint64, now int64) int {
-	oldest, least := 0, -1
+// narrowest is the place of the narrower entry with the least debt, -1 for none.
+func (s *set) narrowest(tag uint64) int {
+	least := -1
 	for i := range s {
-		e := &s[i]
-		if e.tat < s[oldest].tat {
-			oldest = i
-		}
-		if e.tag&3 < tag&3 && (least < 0 || e.tat < s[least].tat) {
+		if s[i].tag&3 < tag&3 && (least < 0 || s[i].tat < s[least].tat) {
 			least = i
 		}
-	}
-	if s[oldest].tat <= now {
-		return oldest
 	}
 	return least
 }
