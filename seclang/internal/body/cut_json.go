@@ -1,6 +1,9 @@
 package body
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // jsonCutter cuts between the tokens of a JSON document. A piece begins with what encloses it and ends with what closes that, so
 // that values have their names; elements of an array are numbered from 0 on in each piece. What is no JSON is in a piece as
@@ -256,10 +259,10 @@ func stringEnd(s []byte, at int) (end int, ok bool) {
 }
 
 // stringPlaces returns the last places of a string, and the last up to near, where it may be cut: where neither an escape nor a
-// character is cut in two. The string has no end in s.
+// character is cut in two, if it is UTF-8. The string has no end in s.
 func stringPlaces(s []byte, near int) (last, before int) {
 	for at := 0; at <= len(s); {
-		if at == len(s) || s[at]&0xc0 != 0x80 {
+		if at == len(s) || s[at]&0xc0 != 0x80 || at >= last+utf8.UTFMax {
 			if last = at; at <= near {
 				before = at
 			}

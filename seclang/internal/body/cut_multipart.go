@@ -1,6 +1,9 @@
 package body
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // multipartCutter cuts between the parts of a multipart form. The content of a file that does not end in the window is in no piece,
 // but the header is. What is a file is for the parser to say; and where a boundary could be seen by any program, one is seen.
@@ -69,8 +72,14 @@ func (c *multipartCutter) parts(window []byte, final, full bool) Piece {
 	at, content := 0, 0 // of the part that is looked at
 	if inside {
 		head = c.field
+		if bytes.HasPrefix(window, c.dash) { // within a line of the content, it is none
+			head = append(head, ' ')
+		}
 	} else {
 		at = max(0, c.boundary(window, false, ""))
+		if line, _, ended := bytes.Cut(window[at:], []byte("\n")); ended && c.lineEnd != "" && lineEndOf(line) != c.lineEnd {
+			head = slices.Concat(c.dash, []byte(c.lineEnd+c.lineEnd+c.lineEnd)) // of another form than the rest: not for the parser, either
+		}
 	}
 	for {
 		if !inside {
@@ -136,19 +145,19 @@ func (c *multipartCutter) boundary(s []byte, within bool, lineEnd string) int {
 		if i < 0 {
 			return -1
 		}
-		if from += i; from == 0 && !within && len(s) > len(c.dash)+1 && endsBoundary(s[len(c.dash):]) || from > 0 && c.endsLine(s[:from], lineEnd) {
+		if from += i; from == 0 && !within && len(s) > len(c.dash)+1 && endsBoundary(s[len(c.dash):]) || from > 0 && c.begins(s[:from], s[from+len(c.dash):], lineEnd) {
 			return from
 		}
 		from += len(c.dash)
 	}
 }
 
-func (c *multipartCutter) endsLine(s []byte, lineEnd string) bool {
+// begins reports whether dash, between two texts, is a boundary.
+func (c *multipartCutter) begins(before, behind []byte, lineEnd string) bool {
 	if lineEnd != "" {
-		return bytes.HasSuffix(s, []byte(lineEnd))
+		return bytes.HasSuffix(before, []byte(lineEnd))
 	}
-	last := s[len(s)-1]
-	return last == '\n' || last == '\r'
+	return oddBoundary(before[len(before)-1], behind)
 }
 
 // header returns where the content begins of the part whose boundary s begins with; 0: its header does not end in s. end says that
@@ -165,9 +174,7 @@ func (c *multipartCutter) header(s []byte, final bool) (content int, end bool) {
 		return 0, false
 	}
 	if c.lineEnd == "" { // the first one says it for the form
-		if c.lineEnd = "\n"; bytes.HasSuffix(s[:line], []byte("\r")) {
-			c.lineEnd = "\r\n"
-		}
+		c.lineEnd = lineEndOf(s[:line])
 	}
 	for at := line + 1; ; {
 		rest := s[at:]
@@ -183,6 +190,14 @@ func (c *multipartCutter) header(s []byte, final bool) (content int, end bool) {
 		}
 		at += i + 1
 	}
+}
+
+// lineEndOf is what ends a line, which is given without its line feed.
+func lineEndOf(line []byte) string {
+	if bytes.HasSuffix(line, []byte("\r")) {
+		return "\r\n"
+	}
+	return "\n"
 }
 
 // isFile reports whether the parser takes a part with this boundary line and header for a file, and has nothing against it.

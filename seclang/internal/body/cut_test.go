@@ -232,6 +232,9 @@ func (c *cut) finds(text string) bool {
 	return false
 }
 
+// upTo is text with blanks behind it up to a length; the test shifts it by a few bytes.
+func upTo(text string, length int) string { return text + strings.Repeat(" ", length-len(text)) }
+
 // TestCutHidesNothing cuts bodies that were made to have something overlooked. It is in a piece, or a piece is refused for how it is
 // written, whatever the alignment.
 func TestCutHidesNothing(t *testing.T) {
@@ -258,26 +261,36 @@ func TestCutHidesNothing(t *testing.T) {
 		"a file behind half a line end":           {"MULTIPART", part + "\r\n\r\nhi\n" + part + "; filename=\"x\"\r\n\r\n" + much + attack + much + "\r\n--bo--\r\n", true},
 		"a field behind half a line end":          {"MULTIPART", part + "; filename=\"x\"\r\n\r\n" + much + "\n" + part + "\r\n\r\n" + attack + "\r\n--bo--\r\n", true},
 		"a field that is named as a file":         {"MULTIPART", strings.Replace(part, `"a"`, `"filename"`, 1) + "\r\n\r\n" + much + attack + "\r\n--bo--\r\n", true},
+		"a boundary where a piece begins":         {"MULTIPART", upTo(part+"\r\n\r\n", 3*window/4) + "--bo\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n" + much[:window/2] + attack + much + "\r\n--bo--\r\n", true},
+		"a boundary line with half a line end":    {"MULTIPART", part + "\r\n\r\n" + much[:3*window/4] + "\r\n--bo\nContent-Disposition: form-data; name=\"f\"; filename=\"" + much[:window/2] + "\"\n\n" + attack + "\n--bo--\n", false},
+		"a field behind a boundary within a line": {"MULTIPART", part + "; filename=\"x\"\r\n\r\n" + much + part + "\r\n\r\n" + attack + much + "\r\n--bo--\r\n", true},
+		"declarations in a text":                  {"XML", "<a>" + attack[:6] + "<!x>" + attack[6:12] + "<!y>" + attack[12:] + "</a>" + much, true},
+		"a quotation mark where a window ends":    {"XML", upTo("<a", window-4) + ` x="` + attack + much + `"/>`, true},
+		"a section of hyphens":                    {"XML", "<a><![CDATA[" + strings.Repeat("-", 3*window) + attack + "]]></a>", true},
+		"a comment of hyphens":                    {"XML", "<a><!-- " + strings.Repeat("-", 3*window) + " -->" + attack + "</a>", false},
+		"ends of elements that nobody opened":     {"XML", strings.Repeat("<a>", 50) + strings.Repeat("</b>", window) + attack, false},
+		"a string that is no UTF-8":               {"JSON", `["` + strings.Repeat("\x80", 3*window) + attack + `"]`, true},
 		"an escape at the cut":                    {"URLENCODED", "a=" + strings.Repeat("%41", window) + "1%27+UNION+SELECT", true},
 	} {
-		for shift := range 12 {
-			body := c.body
-			switch c.processor {
-			case "XML":
-				body = "<!--" + strings.Repeat("-x", shift) + "-->" + body
-			case "JSON":
-				body = strings.Repeat(" ", shift) + body
-			case "MULTIPART":
-				body = strings.Replace(body, "name=", strings.Repeat(" ", shift)+"name=", 1)
-			default:
-				body = strings.Repeat("x", shift) + body
+		t.Run(name, func(t *testing.T) {
+			for shift := range 12 {
+				body := c.body
+				switch c.processor {
+				case "XML":
+					body = "<!--" + strings.Repeat("x", shift) + "-->" + body
+				case "JSON":
+					body = strings.Repeat(" ", shift) + body
+				case "MULTIPART":
+					body = strings.Replace(body, "name=", strings.Repeat(" ", shift)+"name=", 1)
+				default:
+					body = strings.Repeat("x", shift) + body
+				}
+				got := cutWhole(t, c.processor, formOfBo, body, window, 1500)
+				if !got.finds(attack) && (c.certain || !got.faulty()) {
+					t.Fatalf("%d bytes on: not in any of %d pieces (faulty: %v)", shift, len(got.pieces), got.faulty())
+				}
 			}
-			got := cutWhole(t, c.processor, formOfBo, body, window, 1500)
-			if !got.finds(attack) && (c.certain || !got.faulty()) {
-				t.Errorf("%s, %d bytes on: not in any of %d pieces (faulty: %v)", name, shift, len(got.pieces), got.faulty())
-				break
-			}
-		}
+		})
 	}
 }
 
@@ -286,14 +299,16 @@ func TestCutBearsWhatIsGood(t *testing.T) {
 	const window, part = 4 << 10, "--bo\r\nContent-Disposition: form-data; name=\"%s\"%s\r\n\r\n%s\r\n"
 	for shift := range 300 {
 		for name, c := range map[string]struct{ processor, body string }{
-			"characters of several bytes":       {"XML", "<a>" + strings.Repeat("x", shift%5) + strings.Repeat("é€", window) + "</a>"},
-			"an attribute of them":              {"XML", "<a b='" + strings.Repeat("x", shift%5) + strings.Repeat("é€", window) + "'/>"},
-			"a section of them":                 {"XML", "<a><![CDATA[" + strings.Repeat("x", shift%5) + strings.Repeat("é€", window) + "]]></a>"},
-			"a comment of hyphens":              {"XML", "<a><!--" + strings.Repeat("x", shift%5) + strings.Repeat(" -", window) + " --></a>"},
-			"elements that close by themselves": {"XML", "<p>" + strings.Repeat("x<br>", window+shift%5) + "</p>"},
-			"a field behind a file":             {"MULTIPART", fmt.Sprintf(part, "f", "; filename=\"f\"", strings.Repeat("x", window-300+shift)) + fmt.Sprintf(part, "a", "", "value of the field") + "--bo--\r\n"},
+			"characters of several bytes":                       {"XML", "<a>" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "</a>"},
+			"an attribute of them":                              {"XML", "<a b='" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "'/>"},
+			"a section of them":                                 {"XML", "<a><![CDATA[" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "]]></a>"},
+			"a comment of hyphens":                              {"XML", "<a><!--" + strings.Repeat("x", shift%12) + strings.Repeat(" -", window) + " --></a>"},
+			"elements that close by themselves, and are closed": {"XML", "<p>" + strings.Repeat("x<br ></br >", window+shift%12) + "</p>"},
+			"instructions of question marks":                    {"XML", "<a><?x " + strings.Repeat("x", shift%12) + strings.Repeat("?", 3*window) + "?></a>"},
+			"elements that close by themselves":                 {"XML", "<p>" + strings.Repeat("x<br>", window+shift%12) + "</p>"},
+			"a field behind a file":                             {"MULTIPART", fmt.Sprintf(part, "f", "; filename=\"f\"", strings.Repeat("x", window-300+shift)) + fmt.Sprintf(part, "a", "", "value of the field") + "--bo--\r\n"},
 		} {
-			if shift >= 5 && c.processor == "XML" {
+			if shift >= 12 && c.processor == "XML" {
 				continue
 			}
 			got := cutWhole(t, c.processor, formOfBo, c.body, window, window)

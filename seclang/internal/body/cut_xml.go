@@ -16,6 +16,8 @@ type xmlCutter struct {
 	deeper int      // elements that are open beyond those
 	text   [][]byte // the last of the text since the last tag, as written: texts and sections
 	texts  int      // bytes of it
+	closed []byte   // name of an element that closes itself, if its tag is the last token: its end may follow
+	before []byte   // what closed was before the token that is read
 	inner  []byte   // what opens the markup within which the window begins
 	until  []byte   // what ends it, of a comment and such
 	tag    []byte   // the element's name, of a tag
@@ -42,11 +44,16 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 	for _, text := range c.text {
 		c.head = append(append(c.head, text...), "<!---->"...) // the next one is a text of its own, and one with them
 	}
+	if c.closed != nil {
+		c.head = append(append(append(c.head, '<'), c.closed...), '>')
+	}
 	c.head = append(c.head, c.inner...)
 	at := 0
 	for at < len(window) {
+		c.before, c.closed = c.closed, nil
 		n := c.token(window[at:])
 		if n == 0 {
+			c.closed = c.before
 			break
 		}
 		at += n
@@ -65,9 +72,9 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 // xmlSection begins a section of text.
 var xmlSection = []byte("<![CDATA[")
 
-// xmlMarkup is what ends by a mark of its own, and can be cut in two.
-var xmlMarkup = [...]struct{ begin, end []byte }{
-	{[]byte("<!--"), []byte("-->")}, {xmlSection, []byte("]]>")}, {[]byte("<?"), []byte("?>")},
+// xmlMarkup is what ends by a mark of its own, and can be cut in two; again is what the second half begins with.
+var xmlMarkup = [...]struct{ begin, end, again []byte }{
+	{[]byte("<!--"), []byte("-->"), []byte("<!--")}, {xmlSection, []byte("]]>"), xmlSection}, {[]byte("<?"), []byte("?>"), []byte("<?x ")},
 }
 
 // token reads a text or a piece of markup and returns how long it is; 0: it does not end in s.
@@ -140,7 +147,9 @@ func (c *xmlCutter) keep(begin, text, end []byte) {
 func (c *xmlCutter) begin(name, tag []byte) {
 	c.text, c.texts = nil, 0
 	switch {
-	case bytes.HasSuffix(tag, []byte("/>")) || len(name) == 0 || closesItself(name):
+	case bytes.HasSuffix(tag, []byte("/>")) || len(name) == 0:
+	case closesItself(name):
+		c.closed = bytes.Clone(name)
 	case c.deeper > 0 || len(c.open) == xmlDeepest || c.names+len(name) > xmlMostNames:
 		c.deeper++
 	default:
@@ -154,10 +163,13 @@ func closesItself(name []byte) bool {
 	return slices.ContainsFunc(xml.HTMLAutoClose, func(known string) bool { return strings.EqualFold(known, view(name)) })
 }
 
-// close notes the end of an element, and of those within it that have none.
+// close notes the end of an element, and of those within it that have none; where there is none of the name, of all.
 func (c *xmlCutter) close(name []byte) {
 	c.text, c.texts = nil, 0
-	if c.deeper > 0 {
+	switch {
+	case c.before != nil && bytes.Equal(c.before, name):
+		return
+	case c.deeper > 0:
 		c.deeper--
 		return
 	}
@@ -170,18 +182,20 @@ func (c *xmlCutter) close(name []byte) {
 			return
 		}
 	}
+	c.open, c.names = c.open[:0], 0
 }
 
 // cutToken cuts the token with which the window begins, and which is longer than that.
 func (c *xmlCutter) cutToken(window []byte) Piece {
 	p := Piece{Head: c.head, Body: window[:wholeReference(window, len(window))], Settled: wholeReference(window, len(window)-overlapOf(window))}
+	c.closed = nil
 	switch {
 	case c.tag != nil || window[0] == '<' && isTagName(window[1]):
 		return c.cutTag(window, p)
 	case c.until == nil && window[0] == '<':
 		for _, m := range xmlMarkup {
 			if bytes.HasPrefix(window, m.begin) {
-				c.inner, c.until = m.begin, m.end
+				c.inner, c.until = m.again, m.end
 				break
 			}
 		}
@@ -190,9 +204,14 @@ func (c *xmlCutter) cutToken(window []byte) Piece {
 		}
 	}
 	if c.until != nil {
-		p.Body, p.Tail = bytes.TrimRight(p.Body, "-?"), c.until // no comment may end in more of them
+		p.Tail = c.until
 	}
-	p.Settled = min(p.Settled, len(p.Body))
+	if string(c.until) == "-->" { // no comment may end in more hyphens, nor hold nothing else
+		if body := bytes.TrimRight(p.Body, "-"); len(body) > 0 {
+			p.Body = body
+		}
+	}
+	p.Settled = max(1, min(p.Settled, len(p.Body)))
 	return p
 }
 
@@ -236,6 +255,7 @@ func (c *xmlCutter) cutTag(window []byte, p Piece) Piece {
 		}
 		c.quote = quote
 		c.tail = append(c.tail[:0], quote, '>')
+		p.Body, p.Settled = window[:max(len(p.Body), opened+1)], max(p.Settled, opened+1)
 	}
 	p.Tail = c.tail
 	return p

@@ -186,15 +186,20 @@ func endsBoundary(s []byte) bool {
 	return len(s) == 0 || s[0] == ' ' || s[0] == '\t' || s[0] == '\r' || s[0] == '\n' || bytes.HasPrefix(s, []byte("--"))
 }
 
-// noteOtherEnds flags content that holds a boundary behind a line feed or a carriage return alone: programs that take either
-// for a line end (PHP, Werkzeug) see another part begin there.
+// oddBoundary reports whether some program takes dash between two texts for a boundary: behind a line feed or a carriage return
+// alone (PHP, Werkzeug), or on a line that ends with it, whatever stands before it (Rack 2).
+func oddBoundary(before byte, behind []byte) bool {
+	return before == '\n' || before == '\r' || bytes.HasPrefix(behind, []byte("\n")) || bytes.HasPrefix(behind, []byte("\r")) || bytes.HasPrefix(behind, []byte("--"))
+}
+
+// noteOtherEnds flags content in which some program sees another part begin.
 func (p *multipartParser) noteOtherEnds(content []byte) {
 	for from := 0; !p.out.Multipart.UnmatchedBoundary; {
 		i := bytes.Index(content[from:], p.dash)
 		if i < 0 {
 			return
 		}
-		if from += i; from > 0 && (content[from-1] == '\n' || content[from-1] == '\r') {
+		if from += i; from > 0 && oddBoundary(content[from-1], content[from+len(p.dash):]) {
 			p.out.Multipart.UnmatchedBoundary = true
 		}
 		from += len(p.dash)

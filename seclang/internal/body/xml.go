@@ -50,7 +50,6 @@ func XML(text []byte, limits Limits, out *Fields) {
 			run.end(out)
 			depth = max(0, depth-1)
 		case xml.Directive:
-			run.end(out)
 			if len(out.Declarations) == limits.Fields {
 				out.fail(TooManyFields, start, "more declarations than the limit")
 				return
