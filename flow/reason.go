@@ -61,7 +61,7 @@ var Reasons = [...]ReasonDoc{
 	{RuleMatch, "A rule of the policy matched the request.", "Change the rule named in the verdict, or set dry_run while you watch it."},
 	{WAFScore, "The rules of the web application firewall that the request matched score as much as an attack together; the verdict names the heaviest.", "Read in the log or by explain which rule hit which field, and write the narrowest waf.exclude that says so; set waf: count on the route while you watch it."},
 	{WAFRule, "A rule of the web application firewall refused the request by itself.", "Exclude the rule that the verdict names, or change it where it is your own."},
-	{WAFBody, "The request's body is longer than what the web application firewall inspects, and the policy says to refuse such bodies.", "Set over_body: follow, which inspects bodies of any length, or raise waf.inspect_body."},
+	{WAFBody, "The request's body is longer than what the web application firewall inspects at once, and the policy says to refuse such bodies, or it is packed (Content-Encoding).", "Set over_body: follow, which inspects bodies of any length that are not packed, or raise waf.inspect_body."},
 	{WAFFull, "The web application firewall held as much of other requests' bodies as it may, so it could not inspect this one.", "Nothing: it is a storm of bodies, and passes. Routes for large uploads can be taken out by waf: off."},
 	{WAFCost, "To inspect the request would have cost more than any request of its size should.", "Set waf: count on the route and look at what is sent there; texts made of nothing but pieces of attacks cost so much."},
 	{OpenAPIPath, "The site's OpenAPI document has no such path, and unknown paths are refused.", "Add the path to the document, or set openapi.unknown: allow."},

@@ -15,9 +15,6 @@ func (t *Transaction) readRequestBody() {
 	if !t.set.requestBody || len(t.requestPieces) == 0 {
 		return
 	}
-	if t.singles[reqbodyProcessor] == "" && t.forceRequestBody {
-		t.singles[reqbodyProcessor] = "URLENCODED"
-	}
 	kind := t.singles[reqbodyProcessor]
 	t.parsed.Reset()
 	if !t.unpackBody() {
@@ -26,7 +23,19 @@ func (t *Transaction) readRequestBody() {
 	}
 	text := t.requestPieces
 	t.cost.Work += int64(len(text))
-	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1", Tokens: t.piece}
+	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
+	limits.Tokens = t.piece || t.rules.nested && !limits.Partial
+	if kind == "" && t.graphQL() && !t.piece {
+		if body.GraphQL(text, limits, &t.parsed); t.parsed.Problem.Kind != body.None && t.forceRequestBody {
+			t.parsed.Reset() // it is something else
+		} else {
+			kind = "GraphQL"
+		}
+	}
+	if kind == "" && t.forceRequestBody {
+		kind = "URLENCODED"
+		t.singles[reqbodyProcessor] = kind
+	}
 	switch kind {
 	case "URLENCODED":
 		body.URLEncoded(text, limits, &t.parsed)
@@ -44,14 +53,16 @@ func (t *Transaction) readRequestBody() {
 		t.nestedDoctype()
 	case "RAW":
 		t.rawBody()
-	case "":
-		if sent, _ := t.header("content-type"); t.rules.nested && mediaType(sent) == "application/graphql" {
-			body.GraphQL(text, limits, &t.parsed)
-		}
 	}
 	t.fields[argsPost] = appendFields(t.fields[argsPost], t.parsed.Args)
 	t.nestedIn(argsPost)
 	t.bodyProblem(kind)
+}
+
+// graphQL reports whether a body that no processor reads is a document of GraphQL.
+func (t *Transaction) graphQL() bool {
+	sent, _ := t.header("content-type")
+	return t.rules.nested && mediaType(sent) == "application/graphql"
 }
 
 // mediaType is a Content-Type without its parameters, in lower case.

@@ -11,21 +11,24 @@ import (
 // multipart form. A value that is longer than the window is in several pieces under its name, which overlap.
 type Cutter struct{ of body.Cutter }
 
-// Cutter returns what cuts the request's body, from its beginning on; nil where it cannot be cut: it is packed, or nothing takes it
-// apart. The transaction must have been told the request's head.
-func (t *Transaction) Cutter() *Cutter {
-	if codings, _ := t.header("content-encoding"); codings != "" && !strings.EqualFold(codings, "identity") {
-		return nil
+// Cutter returns what cuts the request's body, from its beginning on; nil where it cannot be cut. read says that rules read the body.
+// The transaction must have been told the request's head.
+func (t *Transaction) Cutter() (c *Cutter, read bool) {
+	if !t.WantsRequestBody() {
+		return nil, false
 	}
 	contentType, _ := t.header("content-type")
 	processor := t.singles[reqbodyProcessor]
 	if processor == "" && t.forceRequestBody {
 		processor = "URLENCODED"
 	}
-	if of := body.NewCutter(processor, contentType); of != nil {
-		return &Cutter{of}
+	if codings, _ := t.header("content-encoding"); codings != "" && !strings.EqualFold(codings, "identity") {
+		return nil, true // it would have to be unpacked
 	}
-	return nil
+	if of := body.NewCutter(processor, contentType); of != nil {
+		return &Cutter{of}, true
+	}
+	return nil, processor != "" || t.graphQL()
 }
 
 // Cut looks at the window, which holds what of the body is not settled yet. final says that the body ends with it, full that it

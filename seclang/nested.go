@@ -77,7 +77,8 @@ func (t *Transaction) nestedDoctype() {
 	}
 	for i := range t.parsed.Declarations {
 		text := t.parsed.Declarations[i].Value
-		if strings.Contains(text, ` PUBLIC "-//`) && strings.IndexByte(text, '[') < 0 {
+		const doctypeOf = "<!DOCTYPE "
+		if len(text) > len(doctypeOf) && strings.EqualFold(text[:len(doctypeOf)], doctypeOf) && strings.Contains(text, ` PUBLIC "-//`) && strings.IndexByte(text, '[') < 0 {
 			continue // of a known kind of document, such as XHTML, and nothing is declared
 		}
 		t.addNested(doctype, text)

@@ -139,26 +139,40 @@ func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader)
 // judgeLong judges a request whose body is longer than what is inspected at once, by the first piece of it; what comes behind is
 // judged as it is read.
 func (s *Stage) judgeLong(ctx context.Context, f *flow.Facts, mode policy.WAFMode, seen openapi.Body, h *Held) flow.Verdict {
-	if packed(f) { // what unfolds to more than is inspected is refused, too
-		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: mode != policy.WAFBlocks}
-	}
-	cut := s.cutter(f)
-	if cut == nil { // no rules read it
+	ctx.Done() // what follows is done where it is sent on, which must not be an event loop
+	cut, read := s.cutter(f)
+	switch {
+	case !read:
 		return s.judgeUnder(ctx, f, mode, seen)
+	case cut == nil:
+		return s.judgeUncut(ctx, f, mode, seen)
 	}
 	piece := cut.Cut(h.bytes, h.rest == nil, true)
 	v := s.judgeAside(ctx, f, mode, seen, &piece)
 	if !v.Sure() {
-		ctx.Done() // the rest is judged where it is sent on, which must not be an event loop
 		h.followed = &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: h.rest, window: h.bytes, judged: piece.Settled()}
 	}
 	return v
 }
 
-// packed reports whether a body is sent in a coding that has to be undone before it can be read.
-func packed(f *flow.Facts) bool {
-	coding := f.Header.Get("Content-Encoding")
-	return coding != "" && !flow.EqualFold(coding, "identity")
+// judgeUncut judges a request whose body is longer than what is inspected at once and cannot be cut: it is packed, for one. It is refused,
+// as one that unfolds to more is; where rules only count, they see its beginning.
+func (s *Stage) judgeUncut(ctx context.Context, f *flow.Facts, mode policy.WAFMode, seen openapi.Body) flow.Verdict {
+	out := uncut(mode)
+	if out.Sure() {
+		return out
+	}
+	v := s.judgeUnder(ctx, f, mode, seen)
+	if v.Action > flow.Admit {
+		return v
+	}
+	out.Found, out.Work = v.Found, v.Work
+	return out
+}
+
+// uncut is the verdict on a long body that cannot be cut.
+func uncut(mode policy.WAFMode) flow.Verdict {
+	return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: mode != policy.WAFBlocks}
 }
 
 // fill reads until most bytes or the end of the body have come. Memory is taken as bytes arrive, not as they are announced.

@@ -96,9 +96,13 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		body, whole = body[:s.limit], false
 	}
 	x.Body = len(body)
-	if follows && packed(f) {
-		x.Verdict = flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: x.Mode != policy.WAFBlocks}
-		return x
+	var cut *seclang.Cutter
+	if follows {
+		var read bool
+		if cut, read = s.cutter(f); read && cut == nil {
+			x.Verdict = uncut(x.Mode)
+			return x
+		}
 	}
 	j := held.judge(f, openapi.Body{Bytes: body, Whole: whole})
 	x.OpenAPI, x.Verdict = held.conformity(&j), j.verdict
@@ -106,7 +110,7 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		return x
 	}
 	var ruled flow.Verdict
-	if cut := s.cutter(f); follows && cut != nil {
+	if cut != nil {
 		ruled = s.examineLong(&x, f, sent, cut)
 	} else {
 		ruled = s.examine(&x, f, len(body), func(tx *seclang.Transaction) { s.feed(tx, f, body) })
@@ -144,6 +148,9 @@ func (s *Stage) examineLong(x *Examination, f *flow.Facts, body []byte, cut *sec
 		window := body[x.Body:min(int64(len(body)), int64(x.Body)+s.limit+1)]
 		piece := cut.Cut(window, x.Body+len(window) == len(body), true)
 		x.Body += piece.Settled()
+		if piece.Settled() == 0 {
+			return flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed, Dry: x.Mode != policy.WAFBlocks}
+		}
 		if piece.Len() == 0 {
 			continue
 		}

@@ -34,8 +34,8 @@ type follower struct {
 // errRefused ends a body in which something was found.
 var errRefused = errors.New("the firewall refuses what the rest of the body holds")
 
-// cutter is what cuts the body of a request, nil where it cannot be cut.
-func (s *Stage) cutter(f *flow.Facts) *seclang.Cutter {
+// cutter is what cuts the body of a request, nil where it cannot be cut. read says that rules read the body.
+func (s *Stage) cutter(f *flow.Facts) (cut *seclang.Cutter, read bool) {
 	tx := s.rules.New(seclang.Start{Mode: seclang.Detect, Arrived: f.Arrived})
 	defer tx.Close()
 	feedHead(tx, f)
@@ -68,12 +68,12 @@ func (r *follower) advance() {
 	for enough := left + leastPiece; ; {
 		full := len(r.window) == cap(r.window)
 		if full || r.src == nil || len(r.window) >= enough {
-			piece, ok := r.next(full)
+			settled, ok := r.next(full)
 			if !ok {
 				r.end = errRefused
 				return
 			}
-			if r.judged = piece.Settled(); r.judged > 0 {
+			if r.judged = settled; settled > 0 {
 				return
 			}
 			if r.src == nil {
@@ -94,19 +94,21 @@ func (r *follower) advance() {
 	}
 }
 
-// next cuts the next piece and judges it. A failure of the stage refuses: nobody would answer for what follows.
-func (r *follower) next(full bool) (piece seclang.Piece, ok bool) {
+// next cuts the next piece and judges it, and says how much of the window is settled by it. A failure of the stage refuses, for nobody
+// would answer for what follows; where rules only count, it is noted and the window goes on.
+func (r *follower) next(full bool) (settled int, ok bool) {
 	defer func() {
 		if recover() != nil {
-			r.note(flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed})
-			ok = false
+			v := flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed, Dry: r.mode != policy.WAFBlocks}
+			r.note(v)
+			settled, ok = len(r.window), v.Dry
 		}
 	}()
-	piece = r.cut.Cut(r.window, r.src == nil, full)
+	piece := r.cut.Cut(r.window, r.src == nil, full)
 	if full && piece.Settled() == 0 {
 		panic("a full window of which nothing is settled")
 	}
-	return piece, piece.Len() == 0 || r.passes(piece)
+	return piece.Settled(), piece.Len() == 0 || r.passes(piece)
 }
 
 // passes judges a piece, in its turn.

@@ -1,18 +1,20 @@
 package waf
 
 import (
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"stormdoor/flow"
 	"stormdoor/policy"
+	"stormdoor/seclang"
 )
 
 // longer is a kind of body that may be of any length.
@@ -179,16 +181,60 @@ func TestTheBeginningOfALongValueIsInspected(t *testing.T) {
 	}
 }
 
-// A body that is packed cannot be cut: what is longer than its inspected beginning is refused, as what unfolds to more is.
+// A body that is packed cannot be cut: what is longer than its inspected beginning is refused, as what unfolds to more is. Where rules
+// only count, they see the beginning.
 func TestALongPackedBodyIsRefused(t *testing.T) {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.NoCompression)
-	fmt.Fprint(z, longBodies[2].body(2*small, 0, "x"))
-	z.Close()
-	f := facts("POST", "/", "", "Content-Type", "application/json", "Content-Encoding", "gzip")
-	f.Length = int64(b.Len())
-	if v, _, _ := read(t, followed(t, policy.WAFBlocks), f, &b); v.Action != flow.Refuse || v.Reason != flow.WAFBody || v.Dry {
-		t.Errorf("%+v", v)
+	packed := func(body string) string {
+		var b strings.Builder
+		z, _ := gzip.NewWriterLevel(&b, gzip.NoCompression)
+		fmt.Fprint(z, body)
+		z.Close()
+		return b.String()
+	}
+	blocks, counts := followed(t, policy.WAFBlocks), followed(t, policy.WAFCounts)
+	for value, found := range map[string]flow.Reason{"x": flow.WAFBody, "1' UNION SELECT password FROM users--": flow.WAFScore} {
+		body := packed(longBodies[2].body(2*small, 0, value))
+		f := facts("POST", "/", "", "Content-Type", "application/json", "Content-Encoding", "gzip")
+		f.Length = int64(len(body))
+		if v, _, _ := read(t, blocks, f, strings.NewReader(body)); v.Action != flow.Refuse || v.Reason != flow.WAFBody || v.Dry {
+			t.Errorf("%+v", v)
+		}
+		if v, got, _ := read(t, counts, f, strings.NewReader(body)); v.Action != flow.Refuse || v.Reason != found || !v.Dry || got != body {
+			t.Errorf("counted: %+v, %d bytes", v, len(got))
+		}
+		if x := blocks.Examine(f, []byte(body)); x.Verdict.Reason != flow.WAFBody || x.Verdict.Dry {
+			t.Errorf("examined: %+v", x.Verdict)
+		}
+	}
+}
+
+// A body that no rule set takes apart is seen as it is, to its end.
+func TestALongRawBodyIsInspected(t *testing.T) {
+	own, no := filepath.Join(t.TempDir(), "raw.conf"), false
+	const rules = `SecAction "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=RAW"` + "\n" + `SecRule REQUEST_BODY "@contains needle" "id:2,phase:2,deny,status:403"`
+	if err := os.WriteFile(own, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := stage(t, policy.WAFBlocks, func(p *policy.Policy) { p.WAF.InspectBody, p.WAF.Files, p.WAF.CoreRuleSet = small, []string{own}, &no })
+	for _, at := range []int{0, small - 3, 5 * small} {
+		body := strings.Repeat("hay ", at/4) + "needle" + strings.Repeat(" hay", small)
+		f := facts("POST", "/", "", "Content-Type", "application/x-hay")
+		f.Length = int64(len(body))
+		if v, got, _ := read(t, s, f, strings.NewReader(body)); v.Action != flow.Refuse || v.Rule != "2" || len(got) > at {
+			t.Errorf("behind %d bytes: %+v, %d bytes went on", at, v, len(got))
+		}
+	}
+}
+
+// A stage that fails refuses what it had to judge, and lets it go where rules only count.
+func TestAFailureInTheRestRefuses(t *testing.T) {
+	for _, mode := range []policy.WAFMode{policy.WAFBlocks, policy.WAFCounts} {
+		r := &follower{stage: followed(t, mode), mode: mode, cut: new(seclang.Cutter), src: strings.NewReader("the rest"), window: make([]byte, 0, small)}
+		got, err := io.ReadAll(r)
+		v, _ := (&Held{followed: r}).Late()
+		if counts := mode == policy.WAFCounts; v.Reason != flow.StageFailed || v.Dry != counts || counts != (string(got) == "the rest" && err == nil) {
+			t.Errorf("%s: %+v, %q, %v", mode, v, got, err)
+		}
 	}
 }
 

@@ -36,8 +36,24 @@ func NewCutter(processor, contentType string) Cutter {
 		return new(xmlCutter)
 	case "MULTIPART":
 		return newMultipartCutter(contentType)
+	case "RAW":
+		return rawCutter{}
 	}
 	return nil
+}
+
+// rawCutter cuts a body that nothing takes apart.
+type rawCutter struct{}
+
+// Cut implements Cutter.
+func (rawCutter) Cut(window []byte, final, full bool) Piece {
+	switch {
+	case tooEarly(window, final, full):
+		return Piece{}
+	case final:
+		return Piece{Body: window, Settled: len(window)}
+	}
+	return Piece{Body: window, Settled: len(window) - overlapOf(window)}
 }
 
 const (

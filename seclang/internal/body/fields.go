@@ -68,8 +68,8 @@ type Limits struct {
 	Bytes int
 	// Partial says that only the front of a body is parsed: that it ends early is then no fault of its sender's.
 	Partial bool
-	// Tokens says that each token has to end before the body does. A body of XML may otherwise end anywhere, and its last token is
-	// then left out.
+	// Tokens says that each token has to end before the body does, and that none may hold what readers could take for its end. A body
+	// of XML may otherwise end anywhere, and its last token is then left out.
 	Tokens bool
 }
 

@@ -17,7 +17,7 @@ type Operation struct {
 const costCeiling = 1 << 40
 
 // GraphQL parses a GraphQL document (October 2021, section 2) with its executable definitions. It adds to Operations, and its
-// string values to Args, under graphql and the name of the argument, as in graphql.id.
+// string values to Args, under graphql and the name of the argument, as in graphql.id, and its comments as graphql.#.
 func GraphQL(text []byte, limits Limits, out *Fields) {
 	p := graphqlParser{text: text, limits: limits.withDefaults(len(text)), out: out, fragments: map[string]*definition{}}
 	p.read()
@@ -75,11 +75,7 @@ func (p *graphqlParser) read() {
 	for p.at < len(p.text) {
 		switch c := p.text[p.at]; {
 		case c == '#':
-			if i := bytes.IndexByte(p.text[p.at:], '\n'); i >= 0 {
-				p.at += i
-			} else {
-				p.at = len(p.text)
-			}
+			p.comment()
 			continue
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',':
 			p.at++
@@ -112,6 +108,26 @@ func (p *graphqlParser) read() {
 	}
 	p.token = view(rest[:n])
 	p.at += n
+}
+
+// comment reads a comment. Its text is kept as a string is: who logs the document logs it, too.
+func (p *graphqlParser) comment() {
+	start := p.at + len("#")
+	if i := bytes.IndexAny(p.text[start:], "\n\r"); i >= 0 {
+		p.at = start + i
+	} else {
+		p.at = len(p.text)
+	}
+	p.add("graphql.#", view(p.text[start:p.at]), start, p.at)
+}
+
+// add adds a string.
+func (p *graphqlParser) add(name, value string, start, end int) {
+	if p.args++; p.args > p.limits.Fields {
+		p.fail(TooManyFields, "more GraphQL strings and comments than the limit")
+		return
+	}
+	p.out.Args = append(p.out.Args, Field{name, value, start, end})
 }
 
 func isNameByte(c byte) bool {
@@ -292,10 +308,6 @@ func (p *graphqlParser) value(depth int) {
 
 // keep adds the string that is the token.
 func (p *graphqlParser) keep() {
-	if p.args++; p.args > p.limits.Fields {
-		p.fail(TooManyFields, "more GraphQL strings than the limit")
-		return
-	}
 	quotes := 1
 	if len(p.token) >= 6 && p.token[:3] == `"""` {
 		quotes = 3
@@ -307,7 +319,7 @@ func (p *graphqlParser) keep() {
 	}
 	room := p.out.arena.take(len("graphql.") + len(p.argument))
 	name := p.out.arena.keep(append(append(room, "graphql."...), p.argument...))
-	p.out.Args = append(p.out.Args, Field{name, value, start, end})
+	p.add(name, value, start, end)
 }
 
 // selections reads a selection set. depth is how many fields enclose it, and one; factor is how often it can be in the

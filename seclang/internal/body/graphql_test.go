@@ -28,10 +28,10 @@ func TestGraphQL(t *testing.T) {
 }
 
 func TestGraphQLStrings(t *testing.T) {
-	text := `query($v: S = "d\u0065f") { a(id: "1' or \"1\"=1", in: {k: ["x", """b"c"""]}) @d(z: "") { b } }`
+	text := `query($v: S = "d\u0065f") { a(id: "1' or \"1\"=1", in: {k: ["x", """b"c"""]}) @d(z: "") { b } } # x`
 	var f Fields
 	GraphQL([]byte(text), Limits{}, &f)
-	if got, want := list(f.Args), `graphql.v=def;graphql.id=1' or "1"=1;graphql.k=x;graphql.k=b"c;graphql.z=;`; got != want {
+	if got, want := list(f.Args), `graphql.v=def;graphql.id=1' or "1"=1;graphql.k=x;graphql.k=b"c;graphql.z=;graphql.#= x;`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
