@@ -160,6 +160,32 @@ type leaving chan struct{}
 
 func (l leaving) interrupt() { close(l) }
 
+// Share returns the context of a round trip in the serving function of the exchange whose context ctx is, for an answer that others may
+// want too: it does not end when the visitor leaves. left is called then, in any goroutine; it must not block. cancel ends the
+// context; stop ends it, and nothing is called from then on.
+func Share(ctx context.Context, left func()) (shared context.Context, cancel, stop func()) {
+	c, ok := ctx.(*exchangeContext)
+	if !ok {
+		shared, cancel := context.WithCancel(context.Background())
+		unwatch := context.AfterFunc(ctx, left)
+		return shared, cancel, func() { unwatch(); cancel() }
+	}
+	s := &exchangeContext{of: sharing{c.of}, base: c.base}
+	l := &leftHook{left}
+	c.watch(l)
+	return s, s.end, func() { c.unwatch(l); s.end() }
+}
+
+// sharing is an exchange whose context is shared: nobody need look out for its visitor on behalf of that one.
+type sharing struct{ exchanger }
+
+func (sharing) lookOut() {}
+
+// leftHook calls its function when a visitor leaves.
+type leftHook struct{ left func() }
+
+func (l *leftHook) interrupt() { l.left() }
+
 // leaveLoop is for round trips that block: whoever makes one under ctx gets a goroutine of its own.
 func leaveLoop(ctx context.Context) {
 	if c, ok := ctx.(*exchangeContext); ok {

@@ -59,3 +59,37 @@ func TestBlockTellsThatTheVisitorHasGone(t *testing.T) {
 		t.Error("nobody said that the visitor has gone")
 	}
 }
+
+// A round trip whose answer others want too goes on when the visitor leaves, on the event loop where it was, and its owner is told.
+func TestShareOutlivesItsVisitor(t *testing.T) {
+	waits, left, told := make(chan struct{}), make(chan struct{}), make(chan string, 1)
+	_, addr := h1Serve(t, ServerConfig{Handle: func(ex Exchange) {
+		shared, cancel, stop := Share(ex.Context(), func() { close(left) })
+		defer stop()
+		if taskOf(shared) != taskOf(ex.Context()) {
+			t.Error("it is on no event loop, or on another")
+		}
+		Block(shared, func(gone <-chan struct{}) {
+			close(waits)
+			<-left
+			select {
+			case <-gone:
+				told <- "it ended with the visitor"
+				return
+			default:
+			}
+			cancel()
+			<-gone
+			if told <- ""; shared.Err() == nil {
+				t.Error("it was ended without an error")
+			}
+		})
+	}})
+	c := dialTest(t, addr)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-waits
+	c.Close()
+	if problem := <-told; problem != "" {
+		t.Error(problem)
+	}
+}

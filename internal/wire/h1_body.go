@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"io"
 
 	"stormdoor/flow"
@@ -95,8 +96,28 @@ func (f *h1Framed) ready() int64 {
 		return 0
 	case f.framing == h1UntilClose:
 		return n
+	case f.framing == h1Chunked && !f.inChunk:
+		return f.readyChunk()
 	}
 	return min(n, f.left)
+}
+
+// readyChunk is ready where the size line of a chunk is due.
+func (f *h1Framed) readyChunk() int64 {
+	line, data, ok := bytes.Cut(f.from.buf[f.from.r:f.from.w], []byte("\n"))
+	if !ok {
+		return 0
+	}
+	size, _ := parseHex(line[:hexDigits(line)])
+	return min(int64(len(data)), size)
+}
+
+// hexDigits is how many hexadecimal digits s begins with.
+func hexDigits(s []byte) (n int) {
+	for n < len(s) && classes[s[n]]&classHex != 0 {
+		n++
+	}
+	return n
 }
 
 // readChunked reads data of one or more chunks. It looks ahead no further than the buffer, except for the end: the last
@@ -151,10 +172,7 @@ func (f *h1Framed) nextChunk() error {
 	if err != nil {
 		return err
 	}
-	digits := 0
-	for digits < len(line) && classes[line[digits]]&classHex != 0 {
-		digits++
-	}
+	digits := hexDigits(line)
 	size, ok := parseHex(line[:digits])
 	if !ok {
 		return errChunkSize

@@ -83,3 +83,20 @@ func TestH1BodyReadsOn(t *testing.T) {
 		})
 	}
 }
+
+// What has come of a chunk together with the head is known: nobody has to be sent the head alone because the next read might wait.
+func TestH1BodyKnowsWhatHasCome(t *testing.T) {
+	for come, want := range map[string]int64{
+		"": 0, "5": 0, "5\r\n": 0, "5\r\nab": 2, "5\r\nabcde": 5, "5\r\nabcde\r\n0\r\n\r\n": 5, "5;x=y\r\nabcde\r\n": 5, "0\r\n\r\n": 0, "x\r\nabc": 0,
+	} {
+		in := h1Reader{src: strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + come), blocks: &h1Blocks{}}
+		if _, _, err := in.head(h1HeadRules{max: h1BlockSize}); err != nil {
+			t.Fatal(err)
+		}
+		var f h1Framed
+		f.reset(&in, h1Chunked, -1, h1BlockSize, 100)
+		if got := f.ready(); got != want {
+			t.Errorf("behind the head %q: %d bytes are ready, want %d", come, got, want)
+		}
+	}
+}

@@ -41,6 +41,10 @@ const (
 	modeDrop        // a stored one goes to the visitor instead
 )
 
+// servedWhole is how much of an answer may have come, in bytes, before its first visitor is sent what there is of it by a goroutine, if the
+// origin does not pause before: most answers have come in whole by then, and need none.
+const servedWhole = 16 << 10
+
 // Request is what the origin is asked.
 func (x *filler) Request() *wire.Request { return &x.req }
 
@@ -146,7 +150,7 @@ func (x *filler) Write(p []byte) (int, error) {
 		if err := x.f.write(p); err != nil {
 			return 0, err
 		}
-		if x.f.length < 0 || x.f.size < x.f.length {
+		if x.f.size > servedWhole && x.f.size != x.f.length {
 			x.serve()
 		}
 	}
@@ -173,6 +177,7 @@ func (x *filler) serve() {
 	if r == nil {
 		return
 	}
+	x.Exchange.Context().Done() // from now on, others use the exchange: it leaves its event loop
 	x.serving = make(chan struct{})
 	go func() {
 		defer close(x.serving)

@@ -36,7 +36,8 @@ type flight struct {
 	over    bool  // too large to be kept: it only passes through
 	readers []*reader
 	waiting int
-	cancel  context.CancelFunc
+	cancel  func() // ends the fetch; nil before it has begun
+	left    bool   // the visitor who began it left before that, and nobody waited
 }
 
 // phase is how far a flight is.
@@ -132,12 +133,24 @@ func (f *flight) release() {
 	f.kept = 0
 }
 
+// mayEnd sets what ends the fetch. The visitor who began it may be gone already.
+func (f *flight) mayEnd(cancel func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cancel = cancel
+	if f.left {
+		f.cancel()
+	}
+}
+
 // leaderLeft is called when the visitor who began the flight is gone: the fetch ends if nobody else wants it.
 func (f *flight) leaderLeft() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.phase == asking && f.waiting == 0 {
-		f.cancel()
+		if f.left = true; f.cancel != nil {
+			f.cancel()
+		}
 	}
 }
 

@@ -116,6 +116,51 @@ func TestAFetchThatNobodyWantsEnds(t *testing.T) {
 	})
 }
 
+// watchedVisitor counts how often somebody asks for the end of its context, as whoever is going to block does.
+type watchedVisitor struct {
+	context.Context
+	asked atomic.Int32
+}
+
+func (w *watchedVisitor) Done() <-chan struct{} {
+	w.asked.Add(1)
+	return w.Context.Done()
+}
+
+// An answer that comes without a pause is sent when it is whole, by whoever fetched it: a goroutine of his own is for the visitor whose
+// answer may take its time, since his connection leaves its event loop for it.
+func TestAnAnswerThatComesAtOnceNeedsNoGoroutine(t *testing.T) {
+	for name, c := range map[string]struct {
+		piece  string
+		pauses bool
+		blocks bool
+	}{"at once": {"some of it", false, false}, "with a pause": {"some of it", true, true}, "much": {strings.Repeat("x", servedWhole), false, true}} {
+		s := newSite(t, "")
+		v := get("/" + name)
+		w := &watchedVisitor{Context: context.Background()}
+		v.ctx = w
+		blocked := false
+		s.answer = func(ex wire.Exchange) flow.Reason {
+			before := w.asked.Load()
+			ex.Respond(200, headerOf("Cache-Control: max-age=60"), -1)
+			for range 3 {
+				ex.Write([]byte(c.piece))
+				if c.pauses {
+					ex.Flush()
+				}
+			}
+			blocked = w.asked.Load() > before
+			ex.End(flow.Header{})
+			return ""
+		}
+		s.want(v, flow.CacheMiss, 200, strings.Repeat(c.piece, 3))
+		if blocked != c.blocks {
+			t.Errorf("%s: it leaves its event loop: %v", name, blocked)
+		}
+	}
+}
+
+
 func TestNobodyWaitsForAVisitorWhoDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "")

@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"context"
-
 	"stormdoor/flow"
 	"stormdoor/internal/wire"
 )
@@ -13,14 +11,14 @@ func (w *walk) lead(f *flight, old *entry) flow.Reason {
 	x := &filler{Exchange: w.ex, w: w, f: f, ctx: w.ex.Context(), old: old, stamp: w.c.stamps.of(w.hash), begun: w.c.now()}
 	x.req = w.asked(old, f)
 	if f.id != "" {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		x.ctx, f.cancel = ctx, cancel
-		defer context.AfterFunc(w.ex.Context(), f.leaderLeft)()
+		ctx, cancel, stop := wire.Share(w.ex.Context(), f.leaderLeft)
+		defer stop()
+		x.ctx = ctx
+		f.mayEnd(cancel)
 	}
 	defer f.release()
-	defer w.c.land(f)
 	defer f.end(failed, flow.DoorFault, "") // does nothing unless what follows panics
+	defer w.c.land(f)
 	reason := w.origin.Forward(x)
 	return w.conclude(x, reason)
 }
@@ -69,6 +67,7 @@ func (w *walk) conclude(x *filler, reason flow.Reason) flow.Reason {
 		w.c.land(f)
 		return w.answer(x.old, how)
 	}
+	w.c.land(f) // first: whoever is woken must not wait for it once more
 	f.end(failed, reason, w.o.Err)
 	return reason
 }
