@@ -160,7 +160,6 @@ func TestAnAnswerThatComesAtOnceNeedsNoGoroutine(t *testing.T) {
 	}
 }
 
-
 func TestNobodyWaitsForAVisitorWhoDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "")

@@ -17,7 +17,7 @@ import (
 // what an attack of the rule's class cannot do without; rules for structure that no text has are never doubted.
 var doubts = map[int]func(sent string) bool{
 	// Commands of the shell by name, and what a shell expands, found after spaces and quotes were taken out.
-	932230: shellProse, 932235: shellOrPicture, 932250: shellProse, 932260: shellOrPicture, 932340: shellProse, 932175: shellProse,
+	932230: shellProse, 932235: shellOrFile, 932250: shellProse, 932260: shellOrFile, 932340: shellProse, 932175: shellProse,
 	932130: noSubstitution, 932280: noShell, 9000301: noShell, 9000303: noShell,
 	// Commands of Windows by name.
 	932120: windowsProse, 932125: windowsProse, 932370: windowsProse, 932380: windowsProse, 932140: noBatch,
@@ -34,7 +34,7 @@ var doubts = map[int]func(sent string) bool{
 	933135: noProgram, 933150: noProgram, 933160: noProgram, 933180: noProgram, 933210: noProgram, 934100: noProgram, 934160: noProgram,
 	9000311: noBasic,
 	// HTML and its scripts by words and punctuation.
-	941100: noMarkup, 941120: noMarkup, 941130: noNamespace, 941170: picture, 934170: picture, 941160: noMarkup, 941180: onlyComments, 941250: noMarkup, 941260: noMarkup, 941270: noMarkup, 941310: noMarkup,
+	941100: noMarkup, 941120: noMarkup, 941130: noNamespace, 941170: inlineFile, 934170: inlineFile, 941160: noMarkup, 941180: onlyComments, 941250: noMarkup, 941260: noMarkup, 941270: noMarkup, 941310: noMarkup,
 	9000322: noMarkup, 9000323: noMarkup, 941370: noScripts, 941390: noScripts, 9000320: noScripts, 9000321: noScripts,
 	// Fields of answers.
 	921120: noAnswer, 921130: noAnswer, 921160: noAnswer, 9000260: noAnswer,
@@ -71,8 +71,8 @@ func shellProse(s string) bool {
 	return clauses(s, true) || listing.MatchString(s) || query(s) || noShell(s)
 }
 
-// shellOrPicture is for rules that take the "base64," of a picture for a command.
-func shellOrPicture(s string) bool { return picture(s) || shellProse(s) }
+// shellOrFile is for rules that take the "base64," of a file for a command.
+func shellOrFile(s string) bool { return inlineFile(s) || shellProse(s) }
 
 // listing is the one command that tells nothing without a path: ls of plain names.
 var listing = regexp.MustCompile(`(?i)^ls(?: [a-z0-9]+){2,}$`)
@@ -349,7 +349,7 @@ var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\
 // noNamespace is for declarations of namespaces: a document of XML has them, and runs nothing if none is one that browsers
 // know.
 func noNamespace(s string) bool {
-	return picture(s) || noMarkup(s) || document.MatchString(s) && !known.MatchString(s)
+	return inlineFile(s) || noMarkup(s) || document.MatchString(s) && !known.MatchString(s)
 }
 
 var (

@@ -61,6 +61,9 @@ const (
 	cutOverlap = 8 << 10
 	// cutFrom is how large a window is before it is cut, in bytes, unless it is full or final: each piece is judged with the whole head.
 	cutFrom = 32 << 10
+	// cutTokens is how many tokens of JSON or XML, and pairs of a form, are in a piece: a list of numbers would otherwise have more
+	// fields in one than are read of a request.
+	cutTokens = 8 << 10
 	// cutName is how much of a name that is cut goes with its value.
 	cutName = 256
 )

@@ -9,10 +9,13 @@ type formCutter struct {
 
 // Cut implements Cutter.
 func (c *formCutter) Cut(window []byte, final, full bool) Piece {
-	switch {
-	case tooEarly(window, final, full):
+	if tooEarly(window, final, full) {
 		return Piece{}
-	case final:
+	}
+	if i := nthByte(window, '&', cutTokens); i >= 0 {
+		window, final = window[:i+1], false
+	}
+	if final {
 		return Piece{Head: c.name, Body: window, Settled: len(window)}
 	}
 	if i := bytes.LastIndexByte(window, '&'); i >= 0 {
@@ -31,6 +34,19 @@ func (c *formCutter) Cut(window []byte, final, full bool) Piece {
 		}
 	}
 	return p
+}
+
+// nthByte is where the byte is in s for the nth time, negative if it is not.
+func nthByte(s []byte, b byte, nth int) int {
+	at := -1
+	for range nth {
+		i := bytes.IndexByte(s[at+1:], b)
+		if i < 0 {
+			return -1
+		}
+		at += 1 + i
+	}
+	return at
 }
 
 // wholeEscape is the last place of s up to at where neither an escape nor a character is cut in two.

@@ -49,16 +49,17 @@ func (c *jsonCutter) Cut(window []byte, final, full bool) Piece {
 		return Piece{}
 	}
 	c.opening()
-	at := 0
-	for !c.broken && at < len(window) {
+	at, tokens := 0, 0
+	for !c.broken && at < len(window) && tokens < cutTokens {
 		n := c.token(window[at:], final)
 		if n == 0 {
 			break
 		}
 		at += n
+		tokens++
 	}
 	switch {
-	case c.broken || final:
+	case c.broken || final && tokens < cutTokens:
 		return Piece{Head: c.head, Body: window, Settled: len(window)}
 	case at == 0 && !full:
 		return Piece{}

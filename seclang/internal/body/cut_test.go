@@ -299,14 +299,13 @@ func TestCutBearsWhatIsGood(t *testing.T) {
 	const window, part = 4 << 10, "--bo\r\nContent-Disposition: form-data; name=\"%s\"%s\r\n\r\n%s\r\n"
 	for shift := range 300 {
 		for name, c := range map[string]struct{ processor, body string }{
-			"characters of several bytes":                       {"XML", "<a>" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "</a>"},
-			"an attribute of them":                              {"XML", "<a b='" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "'/>"},
-			"a section of them":                                 {"XML", "<a><![CDATA[" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "]]></a>"},
-			"a comment of hyphens":                              {"XML", "<a><!--" + strings.Repeat("x", shift%12) + strings.Repeat(" -", window) + " --></a>"},
-			"elements that close by themselves, and are closed": {"XML", "<p>" + strings.Repeat("x<br ></br >", window+shift%12) + "</p>"},
-			"instructions of question marks":                    {"XML", "<a><?x " + strings.Repeat("x", shift%12) + strings.Repeat("?", 3*window) + "?></a>"},
-			"elements that close by themselves":                 {"XML", "<p>" + strings.Repeat("x<br>", window+shift%12) + "</p>"},
-			"a field behind a file":                             {"MULTIPART", fmt.Sprintf(part, "f", "; filename=\"f\"", strings.Repeat("x", window-300+shift)) + fmt.Sprintf(part, "a", "", "value of the field") + "--bo--\r\n"},
+			"characters of several bytes":             {"XML", "<a>" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "</a>"},
+			"an attribute of them":                    {"XML", "<a b='" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "'/>"},
+			"a section of them":                       {"XML", "<a><![CDATA[" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "]]></a>"},
+			"a comment of hyphens":                    {"XML", "<a><!--" + strings.Repeat("x", shift%12) + strings.Repeat(" -", window) + " --></a>"},
+			"elements that HTML knows without an end": {"XML", "<p>" + strings.Repeat("x<br ></br ><link>y</link><param><b/></param>", window+shift%12) + "</p>"},
+			"instructions of question marks":          {"XML", "<a><?x " + strings.Repeat("x", shift%12) + strings.Repeat("?", 3*window) + "?></a>"},
+			"a field behind a file":                   {"MULTIPART", fmt.Sprintf(part, "f", "; filename=\"f\"", strings.Repeat("x", window-300+shift)) + fmt.Sprintf(part, "a", "", "value of the field") + "--bo--\r\n"},
 		} {
 			if shift >= 12 && c.processor == "XML" {
 				continue
@@ -358,6 +357,26 @@ func TestCutSmallFiles(t *testing.T) {
 	got := cutWhole(t, "MULTIPART", formOfBo, form, 64<<10, 64<<10)
 	if most := 2 + len(form)/(48<<10); got.faulty() || len(got.pieces) > most {
 		t.Errorf("%d pieces of %d bytes, want at most %d: %s", len(got.pieces), len(form), most, got.problems())
+	}
+}
+
+// TestCutManyFields cuts bodies of very many small values: no piece has more of them than are read of a request.
+func TestCutManyFields(t *testing.T) {
+	for _, c := range []struct{ processor, body string }{
+		{"JSON", "[1" + strings.Repeat(",1", 60_000) + "]"}, {"JSON", `{"a":1` + strings.Repeat(`,"b":1`, 60_000) + "}"},
+		{"URLENCODED", "a" + strings.Repeat("&a", 60_000)}, {"XML", "<a>" + strings.Repeat("<b>1</b>", 60_000) + "</a>"},
+	} {
+		fields, whole := 0, new(Fields)
+		parseAs(c.processor, "", []byte(c.body), whole)
+		for i, f := range cutWhole(t, c.processor, "", c.body, 128<<10, 64<<10).parsed {
+			n := len(f.Args) + len(f.Texts)
+			if fields += n; n > 16<<10 || faulty(f) {
+				t.Errorf("%.20q: %d fields in piece %d: %v", c.body, n, i, f.Problem)
+			}
+		}
+		if fields < len(whole.Args)+len(whole.Texts) {
+			t.Errorf("%.20q: %d fields in the pieces, %d in the whole", c.body, fields, len(whole.Args)+len(whole.Texts))
+		}
 	}
 }
 

@@ -2,9 +2,7 @@ package body
 
 import (
 	"bytes"
-	"encoding/xml"
 	"slices"
-	"strings"
 )
 
 // xmlCutter cuts between the texts, tags and other markup of an XML document, as encoding/xml reads them. A piece begins with the tags of
@@ -16,8 +14,6 @@ type xmlCutter struct {
 	deeper int      // elements that are open beyond those
 	text   [][]byte // the last of the text since the last tag, as written: texts and sections
 	texts  int      // bytes of it
-	closed []byte   // name of an element that closes itself, if its tag is the last token: its end may follow
-	before []byte   // what closed was before the token that is read
 	inner  []byte   // what opens the markup within which the window begins
 	until  []byte   // what ends it, of a comment and such
 	tag    []byte   // the element's name, of a tag
@@ -44,22 +40,18 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 	for _, text := range c.text {
 		c.head = append(append(c.head, text...), "<!---->"...) // the next one is a text of its own, and one with them
 	}
-	if c.closed != nil {
-		c.head = append(append(append(c.head, '<'), c.closed...), '>')
-	}
 	c.head = append(c.head, c.inner...)
-	at := 0
-	for at < len(window) {
-		c.before, c.closed = c.closed, nil
+	at, tokens := 0, 0
+	for at < len(window) && tokens < cutTokens {
 		n := c.token(window[at:])
 		if n == 0 {
-			c.closed = c.before
 			break
 		}
 		at += n
+		tokens++
 	}
 	switch {
-	case final:
+	case final && tokens < cutTokens:
 		return Piece{Head: c.head, Body: window, Settled: len(window)}
 	case at == 0 && !full:
 		return Piece{}
@@ -148,8 +140,6 @@ func (c *xmlCutter) begin(name, tag []byte) {
 	c.text, c.texts = nil, 0
 	switch {
 	case bytes.HasSuffix(tag, []byte("/>")) || len(name) == 0:
-	case closesItself(name):
-		c.closed = bytes.Clone(name)
 	case c.deeper > 0 || len(c.open) == xmlDeepest || c.names+len(name) > xmlMostNames:
 		c.deeper++
 	default:
@@ -158,18 +148,10 @@ func (c *xmlCutter) begin(name, tag []byte) {
 	}
 }
 
-// closesItself reports whether the parser closes an element of this name when the next token is not its end.
-func closesItself(name []byte) bool {
-	return slices.ContainsFunc(xml.HTMLAutoClose, func(known string) bool { return strings.EqualFold(known, view(name)) })
-}
-
 // close notes the end of an element, and of those within it that have none; where there is none of the name, of all.
 func (c *xmlCutter) close(name []byte) {
 	c.text, c.texts = nil, 0
-	switch {
-	case c.before != nil && bytes.Equal(c.before, name):
-		return
-	case c.deeper > 0:
+	if c.deeper > 0 {
 		c.deeper--
 		return
 	}
@@ -188,18 +170,17 @@ func (c *xmlCutter) close(name []byte) {
 // cutToken cuts the token with which the window begins, and which is longer than that.
 func (c *xmlCutter) cutToken(window []byte) Piece {
 	p := Piece{Head: c.head, Body: window[:wholeReference(window, len(window))], Settled: wholeReference(window, len(window)-overlapOf(window))}
-	c.closed = nil
 	switch {
 	case c.tag != nil || window[0] == '<' && isTagName(window[1]):
 		return c.cutTag(window, p)
 	case c.until == nil && window[0] == '<':
 		for _, m := range xmlMarkup {
-			if bytes.HasPrefix(window, m.begin) {
+			if bytes.HasPrefix(window, m.begin) && !bytes.HasPrefix(window, []byte("<?xml")) {
 				c.inner, c.until = m.again, m.end
 				break
 			}
 		}
-		if c.until == nil { // a declaration, or nothing that is known: the parser says that it does not end
+		if c.until == nil { // a declaration, or nothing that is known: the parser is to say that it does not end
 			return Piece{Head: c.head, Body: window, Settled: len(window)}
 		}
 	}

@@ -15,6 +15,7 @@ type disposition struct {
 	charset, language string // of an extended file name
 	extended          bool   // there is one
 	quoted            bool   // it is quoted, which RFC 5987 does not allow
+	onlyExtended      bool   // there is no plain one: PHP reads a field
 	malformed         bool   // it cannot be read, or is continued (RFC 2231, filename*0)
 	duplicate         bool   // a parameter is there twice
 }
@@ -68,7 +69,8 @@ func (d *disposition) readExtended(text, raw string) {
 	d.filename, invalid = percentDecode(encoded)
 	d.malformed = d.malformed || invalid
 	d.charset, d.language, d.extended = charset, language, true
-	if plain, ok := parameter(text, "filename"); ok {
+	plain, ok := parameter(text, "filename")
+	if d.onlyExtended = !ok; ok {
 		if plain, _ = unquote(plain); plain != "" && plain != d.filename {
 			d.other = plain
 		}
@@ -154,14 +156,14 @@ func isContinued(text string) bool {
 // readsTwoWays reports what PHP reads otherwise than most others, so that a file for the one is a field for the other: a blank before
 // an equals sign belongs to the name, apostrophes quote, and a backslash before a quote escapes it whatever stands before.
 func readsTwoWays(text string) bool {
-	if strings.Contains(text, `\\"`) {
+	if kind, _, _ := strings.Cut(text, ";"); strings.Contains(text, `\\"`) || strings.Contains(kind, "'") {
 		return true
 	}
 	found := false
 	parameters(text, func(name, value string) bool {
-		quotes := 0
+		quotes := strings.Count(name, "'")
 		if !strings.HasPrefix(value, `"`) {
-			quotes = strings.Count(value, "'")
+			quotes += strings.Count(value, "'")
 		}
 		found = quotes > 0 && !(quotes == 2 && strings.HasSuffix(name, "*"))
 		return !found

@@ -71,6 +71,9 @@ type Limits struct {
 	// Tokens says that each token has to end before the body does, and that none may hold what readers could take for its end. A body
 	// of XML may otherwise end anywhere, and its last token is then left out.
 	Tokens bool
+	// HTML says that elements of XML that HTML knows without an end, such as br, are closed where none follows at once, as Coraza
+	// does. Then <param><value/></param> cannot be read, and XML-RPC with it.
+	HTML bool
 }
 
 func (l Limits) withDefaults(size int) Limits {

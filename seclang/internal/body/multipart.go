@@ -39,10 +39,24 @@ func (p *multipartParser) open(contentType string) bool {
 		p.out.fail(Malformed, 0, "the Content-Type is not multipart")
 	case params["boundary"] == "":
 		p.malformed(0, "the boundary is empty")
+	case readsBoundaryTwoWays(contentType, params["boundary"]):
+		p.malformed(0, "the boundary can be read in two ways")
 	default:
 		p.phase = atBoundary
 		p.dash, p.delimiter = []byte("--"+params["boundary"]), []byte("\r\n--"+params["boundary"])
 		p.out.Multipart.BoundaryQuoted = strings.Contains(contentType, `"`)
 	}
 	return p.phase == atBoundary
+}
+
+// readsBoundaryTwoWays reports whether a program may take another boundary from the field. PHP takes what stands behind the first
+// "boundary" in it, wherever that is, up to the next semicolon or comma, and blanks are part of it.
+func readsBoundaryTwoWays(contentType, boundary string) bool {
+	_, rest, _ := strings.Cut(strings.ToLower(contentType), "boundary")
+	boundary = strings.ToLower(boundary)
+	behind, ok := strings.CutPrefix(rest, "="+boundary)
+	if !ok {
+		behind, ok = strings.CutPrefix(rest, `="`+boundary+`"`)
+	}
+	return !ok || behind != "" && behind[0] != ';' || strings.Contains(behind, "boundary")
 }

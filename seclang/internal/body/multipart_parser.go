@@ -153,7 +153,8 @@ func (p *multipartParser) content() {
 // contentEnd finds where the next delimiter begins. False: there is none, the form ends.
 func (p *multipartParser) contentEnd() (end int, closed bool) {
 	if bytes.HasPrefix(p.text[p.at:], p.dash) && endsBoundary(p.text[p.at+len(p.dash):]) {
-		return p.at, true // empty, and without a line end of its own
+		p.out.Multipart.UnmatchedBoundary = true // PHP and busboy see none here
+		return p.at, true
 	}
 	for from := p.at; ; {
 		i := bytes.Index(p.text[from:], p.delimiter)
@@ -218,8 +219,10 @@ func (p *multipartParser) keep(end int) {
 	p.noteOtherEnds(p.text[p.at:end])
 	content := view(p.text[p.at:end])
 	out.FilesSize += len(content)
-	if d.file == "" {
+	if d.file == "" || d.onlyExtended {
 		out.Args = append(out.Args, Field{d.name, content, d.start, end})
+	}
+	if d.file == "" {
 		return
 	}
 	f := File{Field: d.name, Name: out.copy(d.file), Type: d.contentType, Size: len(content), Magic: content[:min(len(content), MagicSize)], Start: d.start}

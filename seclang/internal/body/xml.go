@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// XML parses an XML document into Texts (XML:/*) and Attributes (XML://@*) as leniently as Coraza: elements of HTML close
-// themselves, HTML's entities are known, a document may end early. Entities that the document declares are not replaced, and
+// XML parses an XML document into Texts (XML:/*) and Attributes (XML://@*) as leniently as Coraza: elements need no end,
+// HTML's entities are known, a document may end early. Entities that the document declares are not replaced, and
 // nothing outside of it is ever read. Of a text in which comments, instructions or CDATA sections stand, the pieces are found and,
 // behind them, the whole: some programs read the first piece, most of them all as one.
 func XML(text []byte, limits Limits, out *Fields) {
@@ -19,7 +19,9 @@ func XML(text []byte, limits Limits, out *Fields) {
 	}
 	decoder := xml.NewDecoder(bytes.NewReader(text))
 	decoder.Strict = false
-	decoder.AutoClose = xml.HTMLAutoClose
+	if limits.HTML {
+		decoder.AutoClose = xml.HTMLAutoClose
+	}
 	decoder.Entity = xml.HTMLEntity
 	depth, used := 0, out.arena.used()
 	run := textRun{first: len(out.Texts)}
@@ -49,6 +51,11 @@ func XML(text []byte, limits Limits, out *Fields) {
 		case xml.EndElement:
 			run.end(out)
 			depth = max(0, depth-1)
+		case xml.ProcInst:
+			if t.Target == "xml" && limits.Tokens && !readable(t.Inst) {
+				out.fail(Malformed, start, "a document in another encoding than UTF-8")
+				return
+			}
 		case xml.Directive:
 			if len(out.Declarations) == limits.Fields {
 				out.fail(TooManyFields, start, "more declarations than the limit")
@@ -75,6 +82,27 @@ func XML(text []byte, limits Limits, out *Fields) {
 			return
 		}
 	}
+}
+
+// readable reports whether an XML declaration says that the document is in UTF-8, or nothing. encoding/xml looks for it as well,
+// but does not know the blanks that may stand around its equals sign (XML 1.0, section 4.3.3).
+func readable(declaration []byte) bool {
+	_, rest, found := bytes.Cut(bytes.ToLower(declaration), []byte("encoding"))
+	if !found {
+		return true
+	}
+	const blanks = " \t\r\n"
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(rest, blanks), []byte("="))
+	rest = bytes.TrimLeft(rest, blanks)
+	if !ok || len(rest) == 0 {
+		return false
+	}
+	name, _, ok := bytes.Cut(rest[1:], rest[:1])
+	switch string(name) {
+	case "utf-8", "utf8", "us-ascii", "ascii":
+		return ok
+	}
+	return false
 }
 
 // endsEarly reports whether what a decoder fails with is that the document ends: before its elements do, or where it was cut.

@@ -66,6 +66,9 @@ func newAutomaton(m *machine, memory *memory) *automaton {
 	w.to.hits.add(a.start[atBegin].hits)
 	a.intern(w)
 	a.kept = a.rows
+	memory.mu.Lock()
+	defer memory.mu.Unlock()
+	memory.automata = append(memory.automata, a)
 	return a
 }
 
@@ -135,7 +138,7 @@ func (a *automaton) entry(row uint32, s *state) uint32 {
 // intern makes a row for the state w.to, which has none, and returns its entry. a.mu is held, or a is not shared yet.
 func (a *automaton) intern(w *workspace) (entry uint32) {
 	if a.rows == len(a.table.Load().states) && !a.grow() {
-		a.forget()
+		a.forget(a.rows)
 	}
 	t, row, hash := a.table.Load(), uint32(a.rows), w.to.hash()
 	s := &t.states[row]
@@ -162,7 +165,7 @@ func (a *automaton) grow() bool {
 	old := a.table.Load()
 	had := len(old.states)
 	rows := min(max(rowsFirst, 2*had), a.memory.rows)
-	if rows <= had || !a.memory.reserve((rows-had)*a.rowSize()) {
+	if n := (rows - had) * a.rowSize(); n <= 0 || !a.memory.reserve(n) && !a.memory.reclaim(a, n) {
 		if rows = a.kept + rowsSpare; rows <= had {
 			return false
 		}
@@ -175,10 +178,18 @@ func (a *automaton) grow() bool {
 	return true
 }
 
-// forget drops the states that are not kept.
-func (a *automaton) forget() {
+// shrink drops the states that are not kept, and gives back what they took. a.mu is held.
+func (a *automaton) shrink() {
+	had := len(a.table.Load().states)
+	rows := min(had, a.kept+rowsSpare)
+	a.forget(rows)
+	a.memory.give((had - rows) * a.rowSize())
+}
+
+// forget drops the states that are not kept, and leaves room for so many rows. a.mu is held.
+func (a *automaton) forget(rows int) {
 	old := a.table.Load()
-	t := &table{next: make([]uint32, len(old.next)), states: make([]state, len(old.states)), epoch: old.epoch + 1}
+	t := &table{next: make([]uint32, rows*len(a.classes)), states: make([]state, rows), epoch: old.epoch + 1}
 	end := uint32(a.kept * len(a.classes))
 	copy(t.next[:end], old.next)
 	for i, entry := range t.next[:end] {

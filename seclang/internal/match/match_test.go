@@ -162,6 +162,37 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
+// What has filled the memory does not keep it from what comes later: that would build its states again for each value.
+func TestMemoryIsReclaimed(t *testing.T) {
+	patterns := crsPatterns(t, argsAt("1"))
+	set, ids := mustCompile(t, patterns, Options{Memory: 512 << 10}), all(len(patterns))
+	first, later := set.Subset(ids[:len(ids)/2]), set.Subset(ids[len(ids)/2:])
+	r := rand.New(rand.NewPCG(1, 2))
+	text := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[r.IntN(64)]
+		}
+		return b
+	}
+	built := func(m *Matcher, value []byte) int {
+		budget := Budget{Work: Unlimited}
+		m.Match(value, m.Patterns(), &budget, set.Hits())
+		return budget.Built
+	}
+	built(first, text(300_000))
+	value := text(2_000)
+	built(later, value)
+	if again := built(later, value); again > 0 {
+		t.Errorf("a value that was scanned before took %d work to build its states", again)
+	}
+	for _, m := range []*memory{set.quick, set.steady} {
+		if m.held.Load() > m.limit*2 {
+			t.Errorf("%d bytes are held, of %d", m.held.Load(), m.limit)
+		}
+	}
+}
+
 // A scan that is to warm both ways leaves nothing to build for a steady one.
 func TestBoth(t *testing.T) {
 	patterns := crsPatterns(t, argsAt("1"))

@@ -2,6 +2,7 @@ package match
 
 import (
 	"iter"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 )
@@ -11,6 +12,9 @@ type memory struct {
 	held  atomic.Int64
 	limit int64
 	rows  int // limit of one automaton
+
+	mu       sync.Mutex
+	automata []*automaton
 }
 
 // take counts n bytes as held.
@@ -26,6 +30,43 @@ func (m *memory) reserve(n int) bool {
 	}
 	m.give(n)
 	return false
+}
+
+// reclaim takes n bytes, like reserve, and lets automata that have more than a will have forget their states for that. Otherwise what
+// came first would hold the memory for good, and what comes later would build the same few states again and again. Automata
+// as large as a are spared, so that two do not take it from each other in turn. a.mu is held.
+func (m *memory) reclaim(a *automaton, n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	least := a.rowSize()*len(a.table.Load().states) + n
+	for !m.reserve(n) {
+		largest := m.largest(a, least)
+		if largest == nil {
+			return false
+		}
+		largest.shrink()
+		largest.mu.Unlock()
+	}
+	return true
+}
+
+// largest is the automaton besides a that would give the most memory, of those with more than least bytes, and is not in use otherwise. Its
+// mutex is held.
+func (m *memory) largest(a *automaton, least int) (found *automaton) {
+	most := 0
+	for _, b := range m.automata {
+		if b == a || !b.mu.TryLock() {
+			continue
+		}
+		had := len(b.table.Load().states)
+		if spare := (had - b.kept - rowsSpare) * b.rowSize(); had*b.rowSize() > least && spare > most {
+			b, found, most = found, b, spare
+		}
+		if b != nil {
+			b.mu.Unlock()
+		}
+	}
+	return found
 }
 
 // rowSize returns the bytes of a row, its share of the index included, without what its state refers to.
