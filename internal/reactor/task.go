@@ -99,6 +99,12 @@ func (t *Task) Block(f func()) {
 	t.wait()
 }
 
+// Await runs begin and lets the loop go on until wake is called, once, in any goroutine. It is Block for what can say when it is over.
+func (t *Task) Await(begin func(wake func())) {
+	begin(func() { t.loop.post(message{task: t}) })
+	t.wait()
+}
+
 // Later starts f in a goroutine at the end of the loop's round, when every task that can go on has done so.
 func (t *Task) Later(f func()) { t.loop.later = append(t.loop.later, f) }
 

@@ -155,6 +155,32 @@ func Block(ctx context.Context, f func(gone <-chan struct{})) {
 	w.unwatch(left)
 }
 
+// Await is for the serving function of the exchange whose context ctx is, to wait until wake, which begin is given, is called: once, in any
+// goroutine, maybe before begin returns. Others on its event loop go on meanwhile. left is called when the visitor leaves before.
+func Await(ctx context.Context, left func(), begin func(wake func())) {
+	c, ok := ctx.(*exchangeContext)
+	if !ok {
+		woken := make(chan struct{}, 1)
+		begin(func() { woken <- struct{}{} })
+		defer context.AfterFunc(ctx, left)()
+		<-woken
+		return
+	}
+	hook := &leftHook{left}
+	defer c.unwatch(hook)
+	if task := c.of.task(); task != nil {
+		task.Await(func(wake func()) {
+			begin(wake)
+			c.watch(hook)
+		})
+		return
+	}
+	woken := make(chan struct{}, 1)
+	begin(func() { woken <- struct{}{} })
+	c.watch(hook)
+	<-woken
+}
+
 // leaving is closed when its visitor leaves.
 type leaving chan struct{}
 

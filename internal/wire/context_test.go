@@ -60,6 +60,45 @@ func TestBlockTellsThatTheVisitorHasGone(t *testing.T) {
 	}
 }
 
+// While one exchange waits for a word, others on its event loop are served, and it is on its loop still afterwards.
+func TestAwaitHoldsUpNobody(t *testing.T) {
+	wakes, stays := make(chan func(), 1), make(chan bool, 1)
+	_, addr := h1Serve(t, ServerConfig{Handle: func(ex Exchange) {
+		if ex.Request().Target == "/waits" {
+			before := taskOf(ex.Context()) != nil
+			Await(ex.Context(), func() {}, func(wake func()) { wakes <- wake })
+			Await(ex.Context(), func() {}, func(wake func()) { wake() })
+			stays <- before == (taskOf(ex.Context()) != nil)
+		}
+		answerEmpty(ex)
+	}})
+	c := dialTest(t, addr)
+	_, _ = io.WriteString(c, "GET /waits HTTP/1.1\r\nHost: a\r\n\r\n")
+	wake := <-wakes
+	if got := talk(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); len(got) < 12 || got[9:12] != "204" {
+		t.Errorf("a neighbour got %q", got)
+	}
+	wake()
+	if !<-stays {
+		t.Error("the exchange has left its event loop")
+	}
+}
+
+// A visitor who leaves is heard of while his exchange waits.
+func TestAwaitTellsThatTheVisitorHasGone(t *testing.T) {
+	waits, over := make(chan struct{}), make(chan struct{})
+	_, addr := h1Serve(t, ServerConfig{Handle: func(ex Exchange) {
+		var wake func()
+		Await(ex.Context(), func() { wake() }, func(w func()) { wake = w; close(waits) })
+		close(over)
+	}})
+	c := dialTest(t, addr)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-waits
+	c.Close()
+	<-over
+}
+
 // A round trip whose answer others want too goes on when the visitor leaves, on the event loop where it was, and its owner is told.
 func TestShareOutlivesItsVisitor(t *testing.T) {
 	waits, left, told := make(chan struct{}), make(chan struct{}), make(chan string, 1)

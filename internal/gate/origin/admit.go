@@ -59,8 +59,8 @@ func (c *call) admit(ctx context.Context) flow.Reason {
 	j := p.clients.Judge(now, a.claim, expected, a.permit.Origin())
 	o.Priority, o.Level, a.payer = j.Priority.String(), j.Level, j.Payer
 	c.charge(now, expected)
-	var refusal admission.Refusal
-	wire.Block(ctx, func(gone <-chan struct{}) { refusal = p.gate.Wait(gone, now, j.Priority, j.Level, &a.permit) })
+	await := func(left func(), begin func(wake func())) { wire.Await(ctx, left, begin) }
+	refusal := p.gate.Wait(await, now, j.Priority, j.Level, &a.permit)
 	o.Waited += p.now().Sub(now)
 	switch refusal {
 	case admission.Admitted:

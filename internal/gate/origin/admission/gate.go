@@ -84,15 +84,17 @@ func (g *Gate) Try(now time.Time, r Route, p *Permit) bool {
 }
 
 // Wait waits for a place, for as long as the priority may and the visitor is not gone, after Try has said that there is none. With Admitted p is held.
-func (g *Gate) Wait(gone <-chan struct{}, now time.Time, pr Priority, level uint8, p *Permit) Refusal {
+// Whoever need not or may not wait is told at once, and await is not called.
+func (g *Gate) Wait(await Await, now time.Time, pr Priority, level uint8, p *Permit) Refusal {
 	at := g.since(now)
 	g.pressedUntil.Store(int64(at + pressed))
 	w := g.waiters.Get().(*waiter)
 	defer g.waiters.Put(w)
 	w.rank, w.route, w.body, w.resumes, w.since = rankOf(pr, level), p.route, p.of.Body, false, at
+	w.bell = nil
 	r := g.join(at, w, pr)
 	if r == waits {
-		r = g.await(gone, w, w.most)
+		r = g.await(await, w, w.most)
 	}
 	if r != Admitted {
 		g.refused[pr].Add(1)
@@ -109,34 +111,9 @@ func (g *Gate) join(at time.Duration, w *waiter, pr Priority) Refusal {
 	defer g.mu.Unlock()
 	r, gaveWay := g.desk.join(at, w, pr)
 	if gaveWay != nil {
-		gaveWay.wake <- GaveWay
+		gaveWay.tell(GaveWay)
 	}
 	return r
-}
-
-// await waits for the turn of w.
-func (g *Gate) await(gone <-chan struct{}, w *waiter, most time.Duration) Refusal {
-	t := time.NewTimer(most)
-	defer t.Stop()
-	for {
-		r := GaveWay
-		select {
-		case r = <-w.wake:
-			return r
-		case <-t.C:
-		case <-gone:
-			r = Left
-		}
-		in, longer := g.giveUp(w, r)
-		switch {
-		case longer > 0:
-			t.Reset(longer)
-		case in:
-			return r
-		default:
-			return <-w.wake // its turn came, or it had to give way, at the same moment
-		}
-	}
 }
 
 // giveUp takes w out of the line, unless it may wait for longer. in says that it was in.
@@ -155,7 +132,7 @@ func (g *Gate) giveUp(w *waiter, why Refusal) (in bool, longer time.Duration) {
 func (g *Gate) release(at time.Duration, route int) {
 	g.desk.leave(at, route)
 	for w := g.desk.next(at); w != nil; w = g.desk.next(at) {
-		w.wake <- Admitted
+		w.tell(Admitted)
 	}
 }
 

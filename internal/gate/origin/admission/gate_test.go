@@ -26,7 +26,7 @@ func TestAMillionShed(t *testing.T) {
 		for range waitLeast {
 			all.Go(func() {
 				var p Permit
-				if g.Try(time.Now(), Route{}, &p) || g.Wait(t.Context().Done(), time.Now(), Operator, 0, &p) == Admitted {
+				if g.Try(time.Now(), Route{}, &p) || g.Wait(Blocking(t.Context().Done()), time.Now(), Operator, 0, &p) == Admitted {
 					p.Done(time.Millisecond)
 				}
 			})
@@ -34,7 +34,7 @@ func TestAMillionShed(t *testing.T) {
 		synctest.Wait()
 		for range 1_000_000 {
 			var p Permit
-			if g.Wait(t.Context().Done(), time.Now(), Excess, 0, &p) != Full {
+			if g.Wait(Blocking(t.Context().Done()), time.Now(), Excess, 0, &p) != Full {
 				t.Fatal("the line is full")
 			}
 		}
@@ -95,7 +95,7 @@ func oneRequest(g *Gate, rnd *rand.Rand) {
 			ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(300))*time.Millisecond)
 		}
 		defer cancel()
-		if g.Wait(ctx.Done(), time.Now(), Priority(1+rnd.IntN(5)), uint8(rnd.IntN(levels)), &p) != Admitted {
+		if g.Wait(Blocking(ctx.Done()), time.Now(), Priority(1+rnd.IntN(5)), uint8(rnd.IntN(levels)), &p) != Admitted {
 			return
 		}
 	}

@@ -54,6 +54,7 @@ type waiter struct {
 	before   *waiter      // came later
 	behind   *waiter      // came earlier
 	wake     chan Refusal // of a gate: how the wait ended
+	bell     *bell        // rung with it; nil before the wait has begun
 	expected time.Duration
 }
 

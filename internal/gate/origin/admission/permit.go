@@ -127,7 +127,7 @@ func (p *Permit) Resume() {
 	*w = waiter{wake: w.wake, rank: rankOf(Operator, 0), route: p.route, resumes: true, since: g.since(g.now())}
 	g.desk.line.push(w)
 	g.mu.Unlock()
-	taken := g.await(nil, w, resumeMost) == Admitted
+	taken := g.await(Blocking(nil), w, resumeMost) == Admitted
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := g.since(g.now())
