@@ -25,7 +25,7 @@ func (t *Transaction) readRequestBody() {
 	t.cost.Work += int64(len(text))
 	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
 	limits.Tokens = t.piece || t.rules.nested && !limits.Partial
-	limits.HTML = !t.piece && !t.rules.nested
+	limits.AsCoraza = !t.piece && !t.rules.nested
 	if kind == "" && t.graphQL() && !t.piece {
 		if body.GraphQL(text, limits, &t.parsed); t.parsed.Problem.Kind != body.None && t.forceRequestBody {
 			t.parsed.Reset() // it is something else

@@ -71,9 +71,10 @@ type Limits struct {
 	// Tokens says that each token has to end before the body does, and that none may hold what readers could take for its end. A body
 	// of XML may otherwise end anywhere, and its last token is then left out.
 	Tokens bool
-	// HTML says that elements of XML that HTML knows without an end, such as br, are closed where none follows at once, as Coraza
-	// does. Then <param><value/></param> cannot be read, and XML-RPC with it.
-	HTML bool
+	// AsCoraza has two things read as Coraza does, and not as the programs that get them: elements of XML that HTML knows without an
+	// end, such as br, are closed where none follows at once, so that <param><value/></param> and with it XML-RPC cannot be read; and a part
+	// with only an extended file name, which PHP takes for a field, is a file and nothing else.
+	AsCoraza bool
 }
 
 func (l Limits) withDefaults(size int) Limits {

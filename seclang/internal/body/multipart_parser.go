@@ -219,7 +219,7 @@ func (p *multipartParser) keep(end int) {
 	p.noteOtherEnds(p.text[p.at:end])
 	content := view(p.text[p.at:end])
 	out.FilesSize += len(content)
-	if d.file == "" || d.onlyExtended {
+	if d.file == "" || d.onlyExtended && !p.limits.AsCoraza {
 		out.Args = append(out.Args, Field{d.name, content, d.start, end})
 	}
 	if d.file == "" {

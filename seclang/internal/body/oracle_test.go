@@ -217,7 +217,7 @@ func TestXMLAsCoraza(t *testing.T) {
 		text := pieces("<a>", "</a>", "<b x='1' y=\"&lt;2\">", "<br>", "<c/>", "text", " ", "&amp;", "&eacute;", "&x;", "&#65;", "<![CDATA[<z>]]>", "<!-- c -->", "<?pi x?>",
 			"<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>", "<", ">", "&", "\xff", "</b>", "<a b>", "<a b=c>").Draw(t, "document")
 		var f Fields
-		XML([]byte(text), Limits{HTML: true}, &f)
+		XML([]byte(text), Limits{AsCoraza: true}, &f)
 		f.Texts = withoutWholes(f.Texts)
 		got, want := ours(&f, ""), twin(text, "")
 		if strings.Contains(want, `FLAG:"error"="1"`) && f.Problem.Kind == Malformed {
@@ -237,7 +237,7 @@ func TestMultipartAsCoraza(t *testing.T) {
 			return // Coraza passes over empty bodies
 		}
 		var f Fields
-		Multipart([]byte(text), contentType, Limits{}, &f)
+		Multipart([]byte(text), contentType, Limits{AsCoraza: true}, &f)
 		if f.Problem.Text == "the header of a part does not end" {
 			return // Coraza takes that for a regular end
 		}

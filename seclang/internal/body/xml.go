@@ -19,7 +19,7 @@ func XML(text []byte, limits Limits, out *Fields) {
 	}
 	decoder := xml.NewDecoder(bytes.NewReader(text))
 	decoder.Strict = false
-	if limits.HTML {
+	if limits.AsCoraza {
 		decoder.AutoClose = xml.HTMLAutoClose
 	}
 	decoder.Entity = xml.HTMLEntity
