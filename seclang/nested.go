@@ -77,12 +77,24 @@ func (t *Transaction) nestedDoctype() {
 	}
 	for i := range t.parsed.Declarations {
 		text := t.parsed.Declarations[i].Value
-		const doctypeOf = "<!DOCTYPE "
-		if len(text) > len(doctypeOf) && strings.EqualFold(text[:len(doctypeOf)], doctypeOf) && strings.Contains(text, ` PUBLIC "-//`) && strings.IndexByte(text, '[') < 0 {
+		if public(text) && strings.IndexByte(text, '[') < 0 {
 			continue // of a known kind of document, such as XHTML, and nothing is declared
 		}
 		t.addNested(doctype, text)
 	}
+}
+
+// public reports whether a declaration is of a document type by a public name.
+func public(declaration string) bool {
+	const begin = "<!DOCTYPE"
+	if len(declaration) <= len(begin) || !strings.EqualFold(declaration[:len(begin)], begin) {
+		return false
+	}
+	switch declaration[len(begin)] {
+	case ' ', '\t', '\r', '\n':
+		return strings.Contains(declaration, ` PUBLIC "-//`)
+	}
+	return false
 }
 
 // base64Text decodes base64, in either alphabet and with or without padding, if what it holds is a text with more in it

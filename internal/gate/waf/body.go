@@ -158,14 +158,18 @@ func (s *Stage) judgeLong(ctx context.Context, f *flow.Facts, mode policy.WAFMod
 // judgeUncut judges a request whose body is longer than what is inspected at once and cannot be cut: it is packed, for one. It is refused,
 // as one that unfolds to more is; where rules only count, they see its beginning.
 func (s *Stage) judgeUncut(ctx context.Context, f *flow.Facts, mode policy.WAFMode, seen openapi.Body) flow.Verdict {
-	out := uncut(mode)
-	if out.Sure() {
-		return out
+	if v := uncut(mode); v.Sure() {
+		return v
 	}
-	v := s.judgeUnder(ctx, f, mode, seen)
+	return orUncut(s.judgeUnder(ctx, f, mode, seen), mode)
+}
+
+// orUncut is the verdict on the beginning of a body that cannot be cut, or, where it is none, that on the rest.
+func orUncut(v flow.Verdict, mode policy.WAFMode) flow.Verdict {
 	if v.Action > flow.Admit {
 		return v
 	}
+	out := uncut(mode)
 	out.Found, out.Work = v.Found, v.Work
 	return out
 }

@@ -97,12 +97,14 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	}
 	x.Body = len(body)
 	var cut *seclang.Cutter
+	var read bool
 	if follows {
-		var read bool
-		if cut, read = s.cutter(f); read && cut == nil {
-			x.Verdict = uncut(x.Mode)
-			return x
-		}
+		cut, read = s.cutter(f)
+	}
+	ends := read && cut == nil // what is behind the beginning cannot be looked at
+	if ends && uncut(x.Mode).Sure() {
+		x.Verdict = uncut(x.Mode)
+		return x
 	}
 	j := held.judge(f, openapi.Body{Bytes: body, Whole: whole})
 	x.OpenAPI, x.Verdict = held.conformity(&j), j.verdict
@@ -117,6 +119,9 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	}
 	if !j.verdict.Sure() {
 		x.Verdict = joined(j.verdict, ruled)
+	}
+	if ends {
+		x.Verdict = orUncut(x.Verdict, x.Mode)
 	}
 	slices.SortStableFunc(x.Scores, func(a, b Score) int { return b.Score - a.Score })
 	return x

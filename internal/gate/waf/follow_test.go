@@ -205,6 +205,20 @@ func TestALongPackedBodyIsRefused(t *testing.T) {
 		if x := blocks.Examine(f, []byte(body)); x.Verdict.Reason != flow.WAFBody || x.Verdict.Dry {
 			t.Errorf("examined: %+v", x.Verdict)
 		}
+		if x := counts.Examine(f, []byte(body)); x.Verdict.Reason != found || !x.Verdict.Dry {
+			t.Errorf("examined where rules count: %+v, want %s", x.Verdict, found)
+		}
+	}
+}
+
+// What a document says of its encoding is heard where only its beginning is inspected, too.
+func TestABeginningInAnotherEncodingIsRefused(t *testing.T) {
+	s := stage(t, policy.WAFBlocks, func(p *policy.Policy) { p.WAF.InspectBody, p.WAF.OverBody = small, policy.OverPrefix })
+	body := `<?xml version="1.0" encoding = "UTF-7"?><a>+ACc- UNI+AE8-N` + strings.Repeat(" x", small) + "</a>"
+	f := facts("POST", "/", "", "Content-Type", "text/xml")
+	f.Length = int64(len(body))
+	if v, _, _ := read(t, s, f, strings.NewReader(body)); v.Action != flow.Refuse {
+		t.Errorf("%+v", v)
 	}
 }
 

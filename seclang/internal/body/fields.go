@@ -68,12 +68,13 @@ type Limits struct {
 	Bytes int
 	// Partial says that only the front of a body is parsed: that it ends early is then no fault of its sender's.
 	Partial bool
-	// Tokens says that each token has to end before the body does, and that none may hold what readers could take for its end. A body
-	// of XML may otherwise end anywhere, and its last token is then left out.
+	// Tokens says that each token has to end before the body does. A body of XML may otherwise end anywhere, and its last token is
+	// then left out.
 	Tokens bool
-	// AsCoraza has two things read as Coraza does, and not as the programs that get them: elements of XML that HTML knows without an
-	// end, such as br, are closed where none follows at once, so that <param><value/></param> and with it XML-RPC cannot be read; and a part
-	// with only an extended file name, which PHP takes for a field, is a file and nothing else.
+	// AsCoraza has things read as Coraza does, and not as the programs that get them: elements of XML that HTML knows without an
+	// end, such as br, are closed where none follows at once, so that <param><value/></param> and with it XML-RPC cannot be read; another
+	// encoding that blanks hide, and an instruction within a declaration, are overlooked; and a part with only an extended file name, which PHP
+	// takes for a field, is a file and nothing else.
 	AsCoraza bool
 }
 

@@ -52,7 +52,7 @@ func XML(text []byte, limits Limits, out *Fields) {
 			run.end(out)
 			depth = max(0, depth-1)
 		case xml.ProcInst:
-			if t.Target == "xml" && limits.Tokens && !readable(t.Inst) {
+			if t.Target == "xml" && !limits.AsCoraza && !readable(t.Inst) {
 				out.fail(Malformed, start, "a document in another encoding than UTF-8")
 				return
 			}
@@ -61,7 +61,7 @@ func XML(text []byte, limits Limits, out *Fields) {
 				out.fail(TooManyFields, start, "more declarations than the limit")
 				return
 			}
-			if limits.Tokens && bytes.Contains(t, []byte("<?")) { // an apostrophe in it is one of the declaration's to encoding/xml alone
+			if !limits.AsCoraza && bytes.Contains(t, []byte("<?")) { // an apostrophe in it is one of the declaration's to encoding/xml alone
 				out.fail(Malformed, start, "an instruction within a declaration")
 				return
 			}
