@@ -24,6 +24,7 @@ type loop struct {
 	now     atomic.Int64 // the group's clock at the beginning of the round
 	ticker  *time.Timer
 	ticking atomic.Bool
+	relief  relief
 
 	mu      sync.Mutex // guards the following
 	inbox   []message
@@ -50,6 +51,7 @@ func newLoop(g *Group, index int, p *poller) *loop {
 	l := &loop{group: g, index: index, poll: p}
 	l.ticker = time.AfterFunc(time.Hour, l.tick)
 	l.ticker.Stop()
+	l.relief.init()
 	return l
 }
 
@@ -73,10 +75,16 @@ func (l *loop) post(m message) bool {
 // run steps through tasks until it is stopped and the last one has ended.
 func (l *loop) run() {
 	for !l.over() {
-		events := l.poll.wait(l.idle())
+		events, slept := l.poll.wait(l.idle())
 		now := time.Now()
 		l.now.Store(l.group.since(now))
+		if slept {
+			l.relief.seen(now)
+		}
 		for i := range events {
+			if i%reliefLook == reliefLook-1 {
+				l.relieve()
+			}
 			if c := l.find(&events[i]); c != nil {
 				c.happened(events[i].what())
 			}
@@ -86,8 +94,17 @@ func (l *loop) run() {
 		l.goOn()
 		l.startLater()
 		l.setTicker()
+		l.relieve()
 	}
 	l.end()
+}
+
+// relieve lets others have their turn, if it is time.
+func (l *loop) relieve() {
+	if l.relief.due(time.Now()) {
+		l.poll.rest()
+		l.relief.seen(time.Now())
+	}
 }
 
 // idle reports whether there is nothing to do until an event comes. A tick since setTicker has woken nobody: then there is.

@@ -39,7 +39,9 @@ type poller struct {
 	bell   int // an eventfd: wake rings it
 	events [256]event
 	found  []event
-	look   func(fd uintptr) bool
+	looks  int                   // calls of look or nap since the loop began to wait or rest:
+	look   func(fd uintptr) bool // the runtime calls it a second time when it has waited
+	nap    func(fd uintptr) bool
 }
 
 func openPoller() (*poller, error) {
@@ -51,7 +53,7 @@ func openPoller() (*poller, error) {
 		return nil, errors.Join(fmt.Errorf("epoll: %w", err), syscall.Close(fd))
 	}
 	p := &poller{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
-	p.look = p.collect
+	p.look, p.nap = p.lookOnce, p.napOnce
 	bell, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if errno != 0 {
 		return nil, errors.Join(fmt.Errorf("eventfd: %w", errno), p.file.Close())
@@ -90,17 +92,43 @@ func (p *poller) control(op, fd int, e *syscall.EpollEvent) error {
 	return nil
 }
 
-// wait returns what has happened; with block set, not before something has. It is valid until the next call.
-func (p *poller) wait(block bool) []event {
-	p.found = nil
+// wait returns what has happened; with block set, not before something has. It is valid until the next call. slept says that
+// the goroutine has given its processor back meanwhile.
+func (p *poller) wait(block bool) (found []event, slept bool) {
+	p.found, p.looks = nil, 0
 	if !block {
 		p.collect(uintptr(p.fd))
-		return p.found
+		return p.found, false
 	}
-	if err := p.raw.Read(p.look); err != nil {
+	p.park(p.look)
+	return p.found, p.looks > 1
+}
+
+func (p *poller) lookOnce(fd uintptr) bool {
+	p.looks++
+	return p.collect(fd)
+}
+
+// rest gives the processor back until the runtime has polled the network. What wait has returned stays valid.
+func (p *poller) rest() {
+	p.looks = 0
+	p.park(p.nap)
+}
+
+// napOnce rings the bell, which the runtime's poller finds the next time.
+func (p *poller) napOnce(uintptr) bool {
+	if p.looks++; p.looks > 1 {
+		return true
+	}
+	p.wake()
+	return false
+}
+
+// park calls f, and again whenever the runtime's poller has found something, until it returns true.
+func (p *poller) park(f func(fd uintptr) bool) {
+	if err := p.raw.Read(f); err != nil {
 		panic(fmt.Sprintf("waiting for epoll: %v", err)) // the file is open, and has no deadline
 	}
-	return p.found
 }
 
 // collect takes what has happened without waiting; false when nothing has.

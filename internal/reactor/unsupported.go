@@ -22,7 +22,8 @@ func openPoller() (*poller, error)                 { return nil, errors.ErrUnsup
 func (*poller) close()                             {}
 func (*poller) add(int, int32) error               { return errors.ErrUnsupported }
 func (*poller) remove(int) error                   { return errors.ErrUnsupported }
-func (*poller) wait(bool) []event                  { return nil }
+func (*poller) wait(bool) ([]event, bool)          { return nil, false }
+func (*poller) rest()                              {}
 func (*poller) wake()                              {}
 func rawRead(int, []byte) (int, syscall.Errno)     { return 0, syscall.ENOSYS }
 func rawWrite(int, []byte) (int, syscall.Errno)    { return 0, syscall.ENOSYS }
