@@ -160,6 +160,24 @@ func TestH2ServerRapidResetInOnePiece(t *testing.T) {
 	})
 }
 
+// Bodies that go on after their answer are cut short, and count.
+func TestH2ServerBodiesAfterTheirAnswers(t *testing.T) {
+	h2Bubble(t, H2Config{Handle: h2Hello}, func(t *testing.T, h *h2Tester) {
+		n := h.flood(2000, 1, func(fr *http2.Framer, i int) {
+			id := uint32(2*(i/2) + 1)
+			if i%2 == 0 {
+				h.begin(fr, id, false, "POST")
+				return
+			}
+			fr.WriteData(id, false, make([]byte, 100))
+		})
+		if h.wantAway("ENHANCE_YOUR_CALM"); n > 1600 {
+			t.Errorf("%d bodies were put up with", n/2)
+		}
+		h.want(1, "200 reset NO_ERROR hello")
+	})
+}
+
 // A stream's place is free when its handler has returned, not when it is reset.
 func TestH2ServerResetsBuyNoWork(t *testing.T) {
 	gate := newH2Gate()

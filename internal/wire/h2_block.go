@@ -188,20 +188,19 @@ func (c *h2Conn) onTrailer(s *h2Stream, end bool, p []byte) error {
 	h.trailer = true
 	before := s.holds()
 	err := c.decode(p, &s.arena)
-	held := s.holds() - before + h2EntryCost*h.fields.Len()
-	s.held += held
-	c.heads += held
 	trailer := h.fields
 	h.fields = flow.Header{}
-	switch {
-	case err != nil:
+	if err != nil || c.err != nil { // the budget may have ended everything
 		return err
+	}
+	held := s.holds() - before + h2EntryCost*trailer.Len()
+	s.held += held
+	c.heads += held
+	switch {
 	case h.broken:
 		return c.streamError(id, h2Protocol)
 	case h.over || c.heads > h2HeldHeads:
 		return c.streamError(id, h2EnhanceCalm)
-	case !s.listed: // the budget has ended everything
-		return nil
 	}
 	s.trailer = trailer
 	if !c.endBody(s) {

@@ -49,6 +49,7 @@ type h2Conn struct {
 	streams    map[uint32]*h2Stream // open on the wire
 	active     int                  // streams that are open, or whose handler runs
 	running    int                  // handlers that run
+	ending     int                  // streams that are answered and that the client has not ended
 	stalled    int                  // handlers that wait for the client
 	hungry     int                  // handlers that wait for more of a body
 	moves      uint64               // how often data has moved, either way

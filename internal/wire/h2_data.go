@@ -72,7 +72,7 @@ func (c *h2Conn) admitData(f h2Frame, n int) error {
 	case n < h2Tiny && !c.data.end:
 		c.spend(h2CostTinyData)
 	}
-	if !s.listed {
+	if c.err != nil { // the budget has ended everything
 		return nil
 	}
 	s.received += int64(n)
@@ -86,7 +86,7 @@ func (c *h2Conn) admitData(f h2Frame, n int) error {
 		b.credit += int64(f.length - n)
 	}
 	if s.answered && !c.data.end {
-		c.reset(s, h2No, errH2Over)
+		c.cutShort(s)
 		return nil
 	}
 	c.data.wanted = true
@@ -127,7 +127,7 @@ func (c *h2Conn) endData() {
 		return
 	}
 	if !c.endBody(s) {
-		c.spend(h2CostProvoked)
 		c.reset(s, h2Protocol, errH2Wrong)
+		c.spend(h2CostProvoked)
 	}
 }

@@ -66,8 +66,8 @@ func (c *h2Conn) streamError(id uint32, code h2Code) error {
 	if s == nil {
 		return &h2ConnError{code, "an error on a stream that is not open"}
 	}
-	c.spend(h2CostProvoked)
 	c.reset(s, code, errH2Wrong)
+	c.spend(h2CostProvoked)
 	return nil
 }
 
@@ -81,21 +81,19 @@ func (c *h2Conn) onReset(f h2Frame, p []byte) error {
 		return &h2ConnError{h2Protocol, "RST_STREAM for an idle stream"}
 	}
 	s := c.streams[f.id]
+	cost := int64(h2CostResetLate)
 	switch {
 	case s == nil:
 		c.past.left(f.id)
-		c.spend(h2CostResetLate)
+		c.spend(cost)
 		return nil
 	case !s.started:
-		c.spend(h2CostResetEarly)
+		cost = h2CostResetEarly
 	case !s.responded:
-		c.spend(h2CostReset)
-	default:
-		c.spend(h2CostResetLate)
+		cost = h2CostReset
 	}
-	if s.listed { // the budget may have ended everything
-		c.drop(s, errH2Reset)
-	}
+	c.drop(s, errH2Reset)
+	c.spend(cost)
 	return nil
 }
 

@@ -114,7 +114,8 @@ func (c *h2Conn) holds() int {
 // mayRun reports whether another handler may begin: there has to be room for it and for what the client may send
 // meanwhile. mu is held.
 func (c *h2Conn) mayRun() bool {
-	if c.running == 0 {
+	taken := c.running + c.ending
+	if taken == 0 {
 		return true
 	}
 	most := c.ramp.may
@@ -122,7 +123,7 @@ func (c *h2Conn) mayRun() bool {
 		most = min(most, h2CalmHandlers)
 	}
 	promised := int(max(0, c.recv)) + max(0, h2RequestsLeast-c.requests())
-	return c.running < most && c.holds()+promised+h2HandlerCost <= c.ramp.allowance()
+	return taken < most && c.holds()+promised+h2HandlerCost <= c.ramp.allowance()
 }
 
 // starved reports whether s has to begin, whatever the connection holds, because what has come of its body is in the way of
@@ -133,7 +134,7 @@ func (c *h2Conn) starved(s *h2Stream) bool {
 
 // growLater lets requests begin that have waited for a moment, unless something waits for the client. mu is held.
 func (c *h2Conn) growLater() {
-	if c.growing || len(c.queue) == 0 || c.stalled > 0 || c.err != nil {
+	if c.growing || len(c.queue) == 0 || c.stalled+c.ending > 0 || c.err != nil {
 		return
 	}
 	c.growing = true
@@ -145,7 +146,7 @@ func (c *h2Conn) growLater() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.growing = false
-		if c.err == nil && c.stalled == 0 && len(c.queue) > 0 && c.budget.mood() == h2Calm {
+		if c.err == nil && c.stalled+c.ending == 0 && len(c.queue) > 0 && c.budget.mood() == h2Calm {
 			wants := c.ramp.wants()
 			n := c.srv.lend(wants)
 			c.denied = n == 0 && wants > 0

@@ -301,6 +301,36 @@ func TestH2ServerStuckHandlersGo(t *testing.T) {
 	})
 }
 
+// Whose request is answered before it has ended keeps its place until the client ends it, or until the door has waited long
+// enough: an origin that answers heads at once is no way to ask a hundred things with two.
+func TestH2ServerAnsweredRequestsKeepTheirPlace(t *testing.T) {
+	gate := newH2Gate()
+	h2Bubble(t, H2Config{Handle: func(ex Exchange) { gate.handle(ex) }}, func(t *testing.T, h *h2Tester) {
+		gate = newH2Gate()
+		close(gate.open)
+		for i := range uint32(50) {
+			h.rawHeaders(2*i+1, false, h2Req("POST")...)
+		}
+		for i, want := range []int{2, 4, 6} {
+			synctest.Wait()
+			if n := gate.count(); n != want {
+				t.Errorf("%d requests were served after %v, want %d", n, time.Duration(i)*h2AwaitEnd, want)
+			}
+			time.Sleep(h2AwaitEnd)
+		}
+		h.want(1, "200 reset NO_ERROR hello")
+		for i := range uint32(44) {
+			h.fr.WriteData(2*(i+6)+1, true, []byte("x"))
+		}
+		time.Sleep(h2AwaitEnd) // the two that have begun meanwhile
+		synctest.Wait()
+		if n := gate.count(); n != 50 {
+			t.Errorf("%d of 50 requests were served when they had ended", n)
+		}
+		h.want(99, "200 hello")
+	})
+}
+
 func TestH2BodyPieces(t *testing.T) {
 	c := &h2Conn{srv: NewH2Server(H2Config{})}
 	for want, size := range map[int]int{1: 256, 256: 256, 257: 512, 513: 1 << 10, 1 << 10: 1 << 10, 1100: 1 << 10, 5000: 4 << 10, 16384: 16 << 10, 60_000: 16 << 10} {

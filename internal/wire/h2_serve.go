@@ -102,9 +102,8 @@ func (c *h2Conn) run(s *h2Stream) {
 	defer c.mu.Unlock()
 	c.running--
 	task := s.task()
-	if s.sentEnd && s.err == nil {
-		c.srv.repaid(c.ramp.taken())
-		c.prove()
+	if s.sentEnd && s.recvEnd && s.err == nil {
+		c.taken()
 	}
 	if len(c.queue) == 0 {
 		c.srv.repaid(c.ramp.rest(c.running))
@@ -136,6 +135,7 @@ const h2AwaitEnd = 200 * time.Millisecond
 // even the reset without error that RFC 9113, section 8.1 provides for a failure. More DATA is reset at once. mu is held.
 func (c *h2Conn) awaitEnd(s *h2Stream) {
 	s.answered = true
+	c.ending++
 	s.let(errH2Over)
 	c.heads -= s.held
 	s.held = 0
@@ -144,9 +144,33 @@ func (c *h2Conn) awaitEnd(s *h2Stream) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if s := c.streams[id]; s != nil {
-			c.reset(s, h2No, errH2Over)
+			c.cutShort(s)
 		}
 	})
+}
+
+// cutShort resets a stream whose request goes on after it has been answered. mu is held.
+func (c *h2Conn) cutShort(s *h2Stream) {
+	c.reset(s, h2No, errH2Over)
+	c.spendAt(c.cfg.Now(), h2CostResetLate)
+}
+
+// closed frees the place of a stream that was answered before the client ended it. mu is held.
+func (c *h2Conn) closed(s *h2Stream) {
+	c.ending--
+	if s.err == nil {
+		c.taken()
+	}
+	c.over(s)
+	if c.err == nil {
+		c.start()
+	}
+}
+
+// taken notes an answer that the client has taken to its end, of a request that it has ended. mu is held.
+func (c *h2Conn) taken() {
+	c.srv.repaid(c.ramp.taken())
+	c.prove()
 }
 
 // let ends what the handler and its helpers may still hold. c.mu is held.
@@ -175,7 +199,7 @@ func (c *h2Conn) settle(s *h2Stream) {
 	if s.listed && s.recvEnd && s.sentEnd {
 		c.unlist(s, false)
 		if s.answered {
-			c.over(s)
+			c.closed(s)
 		}
 	}
 }
@@ -186,7 +210,8 @@ func (c *h2Conn) unlist(s *h2Stream, ours bool) {
 	c.past.add(s.id, ours)
 }
 
-// reset resets a stream from our side; err is what the handler gets. mu is held.
+// reset resets a stream from our side; err is what the handler gets. Where it costs the client something, that is spent
+// afterwards: the budget may end every stream of the connection, and a stream that has ended belongs to others. mu is held.
 func (c *h2Conn) reset(s *h2Stream, code h2Code, err error) {
 	if !s.listed {
 		return
@@ -214,7 +239,7 @@ func (c *h2Conn) brk(s *h2Stream, err error) {
 	case !s.started:
 		c.unqueue(s)
 	case s.answered:
-		c.over(s)
+		c.closed(s)
 	}
 }
 
