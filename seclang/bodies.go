@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"mime"
 	"strings"
 
 	"stormdoor/seclang/internal/body"
@@ -48,6 +49,7 @@ func (t *Transaction) readRequestBody() {
 	case "JSON":
 		body.JSON(text, limits, &t.parsed)
 	case "XML":
+		limits.Charset = t.charset()
 		body.XML(text, limits, &t.parsed)
 		t.xml()
 		t.nestedIn(xmlValues)
@@ -64,6 +66,13 @@ func (t *Transaction) readRequestBody() {
 func (t *Transaction) graphQL() bool {
 	sent, _ := t.header("content-type")
 	return t.rules.nested && mediaType(sent) == "application/graphql"
+}
+
+// charset is the encoding that the Content-Type of the body names, "" for none.
+func (t *Transaction) charset() string {
+	sent, _ := t.header("content-type")
+	_, params, _ := mime.ParseMediaType(sent) // "" from one that cannot be read
+	return params["charset"]
 }
 
 // mediaType is a Content-Type without its parameters, in lower case.

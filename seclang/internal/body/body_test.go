@@ -147,6 +147,46 @@ func TestXML(t *testing.T) {
 	}
 }
 
+// TestXMLCharsets reads documents in encodings in which a byte is a character, as the document says or else its Content-Type, and
+// refuses the others, in which a byte of ASCII may be something else.
+func TestXMLCharsets(t *testing.T) {
+	for _, tt := range []struct{ charset, text, want string }{
+		{"", `<?xml version="1.0" encoding="ISO-8859-1"?><a b="K` + "\xf6" + `ln">Stra` + "\xdf" + `e</a>`, "=Straße;b=Köln;"},
+		{"", `<?xml version='1.0' encoding = 'windows-1252' ?><a>` + "\x80 5" + `</a>`, "=€ 5;"},
+		{"", `<?xml version="1.0" encoding="iso-8859-15"?><a>` + "\xa4 5" + `</a>`, "=€ 5;"},
+		{"", `<?xml version="1.0" encoding="KOI8-R"?><a>` + "\xc4\xd7\xc5\xd2\xd8" + `</a>`, "=дверь;"},
+		{"ISO-8859-1", `<?xml version="1.0"?><a>` + "\xe9" + `</a>`, "=é;"},
+		{"windows-1252", `<?xml version="1.0" encoding="UTF-8"?><a>` + "\x80" + `</a>`, "=€;"},
+		{"iso-8859-1", "<a>é</a>", "=é;"}, // it is in UTF-8
+		{"", `<?xml version="1.0" encoding="us-ascii"?><a>b</a>`, "=b;"},
+		{"", "<a>\xe9</a>", "malformed"},
+		{"shift_jis", "<a>\xe9</a>", "malformed"},
+		{"", `<?xml version="1.0" encoding="GBK"?><a>b</a>`, "malformed"},
+		{"", `<?xml version="1.0" encoding="utf-7"?><a>b</a>`, "malformed"},
+		{"utf-8", `<?xml version="1.0" encoding="utf-16"?><a>b</a>`, "malformed"},
+		{"", `<a><?xml version="1.0" encoding="ISO-8859-1"?>b</a>`, "malformed"},
+		{"", "\ufeff" + `<?xml version="1.0" encoding="ISO-8859-1"?><a>b</a>`, "malformed"},
+	} {
+		var f Fields
+		XML([]byte(tt.text), Limits{Charset: tt.charset, Tokens: true}, &f)
+		got := list(f.Texts) + list(f.Attributes)
+		if f.Problem.Kind == Malformed {
+			got = "malformed"
+		}
+		if got != tt.want {
+			t.Errorf("%q %q: %q, want %q", tt.charset, tt.text, got, tt.want)
+		}
+	}
+	var f Fields
+	text := `<?xml version="1.0" encoding="ISO-8859-1"?><a>` + "\xe9\xe8" + `<b>` + "\xfcber" + `</b></a>`
+	XML([]byte(text), Limits{}, &f)
+	for i, want := range []string{"\xe9\xe8", "\xfcber"} {
+		if at := f.Texts[i]; text[at.Start:at.End] != want {
+			t.Errorf("%s stands at %q", at.Value, text[at.Start:at.End])
+		}
+	}
+}
+
 // TestPositions finds each plain value where its field says that it stands.
 func TestPositions(t *testing.T) {
 	for name, parse := range map[string]func(*Fields) string{

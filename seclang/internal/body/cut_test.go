@@ -301,6 +301,7 @@ func TestCutBearsWhatIsGood(t *testing.T) {
 		for name, c := range map[string]struct{ processor, body string }{
 			"characters of several bytes":             {"XML", "<a>" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "</a>"},
 			"an attribute of them":                    {"XML", "<a b='" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "'/>"},
+			"another encoding":                        {"XML", `<?xml version="1.0" encoding="ISO-8859-1"?><a b='` + "\xe9" + `'>` + strings.Repeat("x", shift%12) + strings.Repeat("\xe9\xe8<b>\xfc</b>", window) + "</a>"},
 			"a section of them":                       {"XML", "<a><![CDATA[" + strings.Repeat("x", shift%12) + strings.Repeat("é€", window) + "]]></a>"},
 			"a comment of hyphens":                    {"XML", "<a><!--" + strings.Repeat("x", shift%12) + strings.Repeat(" -", window) + " --></a>"},
 			"elements that HTML knows without an end": {"XML", "<p>" + strings.Repeat("x<br ></br ><link>y</link><param><b/></param>", window+shift%12) + "</p>"},

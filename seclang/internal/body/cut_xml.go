@@ -9,17 +9,19 @@ import (
 // the elements that are open, without their attributes, and with the end of the text that it goes on with. Every piece of a
 // good document is one whose tokens all end (Limits.Tokens): where the cutter and the parser disagree, the parser says so.
 type xmlCutter struct {
-	open   [][]byte // names of elements
-	names  int      // bytes of them
-	deeper int      // elements that are open beyond those
-	text   [][]byte // the last of the text since the last tag, as written: texts and sections
-	texts  int      // bytes of it
-	inner  []byte   // what opens the markup within which the window begins
-	until  []byte   // what ends it, of a comment and such
-	tag    []byte   // the element's name, of a tag
-	quote  byte     // what ends the attribute's value there; 0: the window begins between attributes
-	head   []byte
-	tail   []byte
+	begun    bool
+	declared []byte   // the document's declaration, when it says an encoding in which pieces have to be read
+	open     [][]byte // names of elements
+	names    int      // bytes of them
+	deeper   int      // elements that are open beyond those
+	text     [][]byte // the last of the text since the last tag, as written: texts and sections
+	texts    int      // bytes of it
+	inner    []byte   // what opens the markup within which the window begins
+	until    []byte   // what ends it, of a comment and such
+	tag      []byte   // the element's name, of a tag
+	quote    byte     // what ends the attribute's value there; 0: the window begins between attributes
+	head     []byte
+	tail     []byte
 }
 
 // The bounds of the elements that a piece begins with. A document that is nested deeper is refused by the parser.
@@ -33,7 +35,21 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 	if tooEarly(window, final, full) {
 		return Piece{}
 	}
-	c.head = c.head[:0]
+	if !c.begun {
+		p := c.cut(window, final, full)
+		if c.begun = p.Settled > 0; c.begun {
+			declared := xmlDeclaration(window)
+			if name, _ := declaredCharset(declared); charsets[name] != nil {
+				c.declared = bytes.Clone(declared)
+			}
+		}
+		return p
+	}
+	return c.cut(window, final, full)
+}
+
+func (c *xmlCutter) cut(window []byte, final, full bool) Piece {
+	c.head = append(c.head[:0], c.declared...)
 	for _, name := range c.open {
 		c.head = append(append(append(c.head, '<'), name...), '>')
 	}

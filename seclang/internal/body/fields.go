@@ -71,6 +71,9 @@ type Limits struct {
 	// Tokens says that each token has to end before the body does. A body of XML may otherwise end anywhere, and its last token is
 	// then left out.
 	Tokens bool
+	// Charset is the encoding that the Content-Type of an XML document names, "" for none. Documents that are in UTF-8, and those that
+	// declare another encoding, are not read in it.
+	Charset string
 	// AsCoraza has things read as Coraza does, and not as the programs that get them: elements of XML that HTML knows without an
 	// end, such as br, are closed where none follows at once, so that <param><value/></param> and with it XML-RPC cannot be read; another
 	// encoding that blanks hide, and an instruction within a declaration, are overlooked; and a part with only an extended file name, which PHP

@@ -17,16 +17,22 @@ func XML(text []byte, limits Limits, out *Fields) {
 	if limits.Partial {
 		text = text[:wholeReference(text, len(text))]
 	}
-	decoder := xml.NewDecoder(bytes.NewReader(text))
+	read := characters{text: text}
+	if !limits.AsCoraza {
+		read = charactersOf(text, limits.Charset)
+	}
+	decoder := xml.NewDecoder(bytes.NewReader(read.text))
 	decoder.Strict = false
 	if limits.AsCoraza {
 		decoder.AutoClose = xml.HTMLAutoClose
+	} else {
+		decoder.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is read already, or refused
 	}
 	decoder.Entity = xml.HTMLEntity
 	depth, used := 0, out.arena.used()
 	run := textRun{first: len(out.Texts)}
 	for {
-		start := int(decoder.InputOffset())
+		start := read.place(int(decoder.InputOffset()))
 		token, err := decoder.Token()
 		if err != nil {
 			run.end(out)
@@ -36,7 +42,7 @@ func XML(text []byte, limits Limits, out *Fields) {
 			trimXML(out, limits, start)
 			return
 		}
-		end := int(decoder.InputOffset())
+		end := read.place(int(decoder.InputOffset()))
 		switch t := token.(type) {
 		case xml.StartElement:
 			run.end(out)
@@ -52,8 +58,8 @@ func XML(text []byte, limits Limits, out *Fields) {
 			run.end(out)
 			depth = max(0, depth-1)
 		case xml.ProcInst:
-			if t.Target == "xml" && !limits.AsCoraza && !readable(t.Inst) {
-				out.fail(Malformed, start, "a document in another encoding than UTF-8")
+			if t.Target == "xml" && !limits.AsCoraza && !read.readable(t.Inst, start) {
+				out.fail(Malformed, start, "a document in an encoding that is not read")
 				return
 			}
 		case xml.Directive:
@@ -82,27 +88,6 @@ func XML(text []byte, limits Limits, out *Fields) {
 			return
 		}
 	}
-}
-
-// readable reports whether an XML declaration says that the document is in UTF-8, or nothing. encoding/xml looks for it as well,
-// but does not know the blanks that may stand around its equals sign (XML 1.0, section 4.3.3).
-func readable(declaration []byte) bool {
-	_, rest, found := bytes.Cut(bytes.ToLower(declaration), []byte("encoding"))
-	if !found {
-		return true
-	}
-	const blanks = " \t\r\n"
-	rest, ok := bytes.CutPrefix(bytes.TrimLeft(rest, blanks), []byte("="))
-	rest = bytes.TrimLeft(rest, blanks)
-	if !ok || len(rest) == 0 {
-		return false
-	}
-	name, _, ok := bytes.Cut(rest[1:], rest[:1])
-	switch string(name) {
-	case "utf-8", "utf8", "us-ascii", "ascii":
-		return ok
-	}
-	return false
 }
 
 // endsEarly reports whether what a decoder fails with is that the document ends: before its elements do, or where it was cut.
