@@ -79,6 +79,7 @@ func FuzzH2Decode(f *testing.F) {
 	}
 	f.Add(hb.Bytes(), []byte{0x82, 0xbe, 0xbf})
 	f.Add([]byte{0x20, 0x3f, 0xe1, 0x1f, 0x40, 1, 'a', 1, 'b', 0xbe}, []byte{0xbe, 0x20})
+	f.Add([]byte{0x41, 0x00}, []byte{0x3f, 0x30, 0x30})
 	f.Add([]byte{0x40, 0x81, 0xff, 0x00}, []byte{0x0f, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var ours, skipping h2Decoder
@@ -88,6 +89,9 @@ func FuzzH2Decode(f *testing.F) {
 			want, werr := theirs.DecodeFull(p)
 			if len(p) > 0 && werr == nil && gerr != nil && gerr != errH2Resize && gerr != errH2Integer {
 				t.Fatalf("%x: %v, x/net takes it", p, gerr)
+			}
+			if werr != nil && gerr == nil && twoUpdates(p) {
+				return // x/net takes the second for one behind a field; RFC 7541, section 4.2 has two at the beginning
 			}
 			if werr != nil && gerr == nil {
 				t.Fatalf("%x is taken, x/net: %v", p, werr)
@@ -111,6 +115,22 @@ func FuzzH2Decode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// twoUpdates reports whether a header block begins with two updates of the table's size.
+func twoUpdates(p []byte) bool {
+	const mask, update, more = 0xe0, 0x20, 0x1f
+	if len(p) == 0 || p[0]&mask != update {
+		return false
+	}
+	i := 1
+	if p[0]&more == more {
+		for i < len(p) && p[i] >= 0x80 {
+			i++
+		}
+		i++
+	}
+	return i < len(p) && p[i]&mask == update
 }
 
 // Skipping and decoding leave the same table, and strings of the table stay when it changes.
