@@ -1,6 +1,9 @@
 package stormdoor
 
 import (
+	"compress/gzip"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +20,23 @@ waf: {mode: block}
 
 // longJSON is a document of about so many bytes, with the value in its last member.
 func longJSON(size int, value string) string {
-	return `{"items":[` + strings.Repeat(`{"name":"a door is open today"},`, size/32) + `{}],"last":"` + value + `"}`
+	var b strings.Builder
+	for b.WriteString(`{"items":[`); b.Len() < size; {
+		fmt.Fprintf(&b, `{"name":"door %d is open today"},`, b.Len()*7919%100_003)
+	}
+	return b.String() + `{}],"last":"` + value + `"}`
+}
+
+func zipped(t *testing.T, level int, text string) string {
+	var b strings.Builder
+	w, err := gzip.NewWriterLevel(&b, level)
+	if err == nil {
+		_, err = io.WriteString(w, text)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 const hostile = "1' UNION SELECT password FROM users--"
@@ -30,9 +49,17 @@ func TestAnAttackInTheRestOfABodyIsRefused(t *testing.T) {
 		whole <- err == nil
 		ok(w, r)
 	}), 1))
-	var reference string
+	var reference, coding string
 	post := func(body io.Reader) (int, string) {
-		res, err := http.Post(r.url+"/comment", "application/json", body)
+		q, err := http.NewRequest("POST", r.url+"/comment", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("Content-Type", "application/json")
+		if coding != "" {
+			q.Header.Set("Content-Encoding", coding)
+		}
+		res, err := http.DefaultClient.Do(q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +76,15 @@ func TestAnAttackInTheRestOfABodyIsRefused(t *testing.T) {
 			t.Errorf("%s, harmless: %d %.200s", name, status, text)
 		}
 		if status, text := post(wrap(strings.NewReader(longJSON(600<<10, hostile)))); status != 403 || <-whole {
+			t.Errorf("%s, an attack at its end: %d %.200s", name, status, text)
+		}
+	}
+	coding = "gzip"
+	for name, level := range map[string]int{"stored": gzip.NoCompression, "packed": gzip.BestSpeed} {
+		if status, text := post(strings.NewReader(zipped(t, level, longJSON(600<<10, "harmless")))); status != 200 || text != "from the origin" || !<-whole {
+			t.Errorf("%s, harmless: %d %.200s", name, status, text)
+		}
+		if status, text := post(strings.NewReader(zipped(t, level, longJSON(600<<10, hostile)))); status != 403 || <-whole {
 			t.Errorf("%s, an attack at its end: %d %.200s", name, status, text)
 		}
 	}

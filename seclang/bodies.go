@@ -81,11 +81,26 @@ func mediaType(contentType string) string {
 	return strings.ToLower(strings.TrimSpace(kind))
 }
 
+// codings are those of the body, "" for none: several fields are one list (RFC 9110, section 5.3).
+func (t *Transaction) codings() (list string) {
+	for i := range t.fields[requestHeaders] {
+		f := &t.fields[requestHeaders][i]
+		switch {
+		case f.folded != "content-encoding" || strings.EqualFold(f.value, "identity"):
+		case list == "":
+			list = f.value
+		default:
+			list += "," + f.value
+		}
+	}
+	return list
+}
+
 // unpackBody undoes the Content-Encoding of the body; see Options.Nested. False when that cannot be done within the limits:
 // then there is nothing to look at, and the body counts as one that cannot be read.
 func (t *Transaction) unpackBody() bool {
-	codings, _ := t.header("content-encoding")
-	if !t.rules.nested || codings == "" {
+	codings := t.codings()
+	if !t.rules.nested || codings == "" || t.piece {
 		return true
 	}
 	var u unpack.Unpacker

@@ -1,18 +1,20 @@
 package seclang
 
 import (
-	"strings"
-
 	"stormdoor/seclang/internal/body"
+	"stormdoor/seclang/internal/unpack"
 )
 
 // Cutter cuts a request's body that is too long to be judged at once into pieces, each of which is a body of the same kind, to be
 // judged by a Transaction of its own that is told the same head. All of the body is in a piece but the contents of files in a
 // multipart form. A value that is longer than the window is in several pieces under its name, which overlap.
-type Cutter struct{ of body.Cutter }
+type Cutter struct {
+	of      body.Cutter
+	codings string // what has to be undone before
+}
 
 // Cutter returns what cuts the request's body, from its beginning on; nil where it cannot be cut. read says that rules read the body.
-// The transaction must have been told the request's head.
+// What it cuts of a packed body is what Packed reads. The transaction must have been told the request's head.
 func (t *Transaction) Cutter() (c *Cutter, read bool) {
 	if !t.WantsRequestBody() {
 		return nil, false
@@ -22,11 +24,12 @@ func (t *Transaction) Cutter() (c *Cutter, read bool) {
 	if processor == "" && t.forceRequestBody {
 		processor = "URLENCODED"
 	}
-	if codings, _ := t.header("content-encoding"); codings != "" && !strings.EqualFold(codings, "identity") {
+	codings := t.codings()
+	if codings != "" && !(t.rules.nested && unpack.Streams(codings)) {
 		return nil, true // it would have to be unpacked
 	}
 	if of := body.NewCutter(processor, contentType); of != nil {
-		return &Cutter{of}, true
+		return &Cutter{of, codings}, true
 	}
 	return nil, processor != "" || t.graphQL()
 }
@@ -58,7 +61,7 @@ func (p Piece) With(edit func([]byte) []byte) Piece {
 	return p
 }
 
-// RequestPiece takes a piece instead of the request's body. SecRequestBodyLimit does not bound it.
+// RequestPiece takes a piece instead of the request's body, unpacked. SecRequestBodyLimit does not bound it.
 func (t *Transaction) RequestPiece(p Piece) Interruption {
 	t.piece = true
 	t.set.requestLimit = max(t.set.requestLimit, p.Len()+1)

@@ -52,6 +52,7 @@ type Held struct {
 	rest     io.Reader // nil when the body ended
 	err      error     // what reading it ended with, nil for its end
 	followed *follower // inspects what comes behind, nil where nothing does
+	packs    bool      // counted in Stage.packs
 }
 
 // Len is how many bytes were read.
@@ -64,6 +65,9 @@ func (h *Held) Err() error { return h.err }
 func (h *Held) Release() {
 	if h.stage != nil {
 		h.stage.held.Add(-int64(cap(h.bytes)))
+		if h.packs {
+			h.stage.packs.Add(-1)
+		}
 		h.stage = nil
 	}
 }
@@ -123,6 +127,11 @@ func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader)
 		return flow.Verdict{}, h
 	}
 	mode := s.mode(f)
+	if s.over == policy.OverFollowed && mode != policy.WAFOff && s.mayUnfold(f, h.Len()) {
+		if v, long := s.judgePacked(ctx, f, mode, h); long {
+			return v, h
+		}
+	}
 	seen := openapi.Body{Bytes: h.bytes, Whole: true}
 	if int64(len(h.bytes)) > s.limit {
 		if s.over == policy.OverRefused {
@@ -144,7 +153,7 @@ func (s *Stage) judgeLong(ctx context.Context, f *flow.Facts, mode policy.WAFMod
 	switch {
 	case !read:
 		return s.judgeUnder(ctx, f, mode, seen)
-	case cut == nil:
+	case cut == nil || isPacked(f): // of judgePacked's it was none
 		return s.judgeUncut(ctx, f, mode, seen)
 	}
 	piece := cut.Cut(h.bytes, h.rest == nil, true)
@@ -155,8 +164,8 @@ func (s *Stage) judgeLong(ctx context.Context, f *flow.Facts, mode policy.WAFMod
 	return v
 }
 
-// judgeUncut judges a request whose body is longer than what is inspected at once and cannot be cut: it is packed, for one. It is refused,
-// as one that unfolds to more is; where rules only count, they see its beginning.
+// judgeUncut judges a request whose body is longer than what is inspected at once and cannot be cut: it is packed in a way that is not
+// undone as it comes, for one. It is refused; where rules only count, they see its beginning.
 func (s *Stage) judgeUncut(ctx context.Context, f *flow.Facts, mode policy.WAFMode, seen openapi.Body) flow.Verdict {
 	if v := uncut(mode); v.Sure() {
 		return v

@@ -26,7 +26,7 @@ type Examination struct {
 	Most   int64 `json:"most_work"`
 	Bytes  int64 `json:"bytes"`
 	Fields int64 `json:"fields"`
-	// Body is how many bytes of the body were inspected, of Length; Streamed says that the type of the body is never inspected.
+	// Body is how many bytes of the body were inspected, of Length, which is that of what it holds where it is packed and long; Streamed says that the type of the body is never inspected.
 	Body     int  `json:"body"`
 	Length   int  `json:"length"`
 	Streamed bool `json:"streamed,omitempty"`
@@ -83,8 +83,12 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		return x
 	}
 	whole := len(body) > 0 || f.Length == 0 // of a recent request it is not kept
-	sent := body
-	follows := s.over == policy.OverFollowed && x.Mode != policy.WAFOff && int64(len(body)) > s.limit && s.WantsBody(f)
+	var text []byte
+	var cut *seclang.Cutter
+	ends := false // what is behind the beginning cannot be looked at
+	if s.over == policy.OverFollowed && x.Mode != policy.WAFOff && s.WantsBody(f) {
+		text, cut, ends = s.long(f, body)
+	}
 	if len(body) > 0 && !s.WantsBody(f) {
 		body, x.Streamed, whole = nil, true, false
 	}
@@ -96,12 +100,6 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		body, whole = body[:s.limit], false
 	}
 	x.Body = len(body)
-	var cut *seclang.Cutter
-	var read bool
-	if follows {
-		cut, read = s.cutter(f)
-	}
-	ends := read && cut == nil // what is behind the beginning cannot be looked at
 	if ends && uncut(x.Mode).Sure() {
 		x.Verdict = uncut(x.Mode)
 		return x
@@ -113,7 +111,8 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	}
 	var ruled flow.Verdict
 	if cut != nil {
-		ruled = s.examineLong(&x, f, sent, cut)
+		x.Length = len(text)
+		ruled = s.examineLong(&x, f, text, cut)
 	} else {
 		ruled = s.examine(&x, f, len(body), func(tx *seclang.Transaction) { s.feed(tx, f, body) })
 	}

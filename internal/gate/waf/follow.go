@@ -27,6 +27,10 @@ type follower struct {
 	judged int    // bytes of the window
 	end    error  // what reading ended with
 
+	packed *seclang.Packed // unpacks what is sent on as it came; nil where src is what was sent
+	plain  int64           // bytes of what it holds that have been judged
+	loose  io.Reader       // the rest of what cannot be unpacked and goes on all the same
+
 	verdict atomic.Pointer[flow.Verdict] // the first that is one
 	work    atomic.Int64
 }
@@ -43,19 +47,40 @@ func (s *Stage) cutter(f *flow.Facts) (cut *seclang.Cutter, read bool) {
 }
 
 // Len is how much can be read without waiting.
-func (r *follower) Len() int { return r.judged - r.given }
+func (r *follower) Len() int {
+	if r.packed != nil {
+		return r.packed.Ready(r.plain)
+	}
+	return r.judged - r.given
+}
 
 // Read implements io.Reader.
 func (r *follower) Read(p []byte) (int, error) {
-	for r.given == r.judged {
-		if r.end != nil {
+	for len(p) > 0 {
+		switch n := r.take(p); {
+		case n > 0:
+			return n, nil
+		case r.loose != nil:
+			return r.loose.Read(p)
+		case r.end != nil:
 			return 0, r.end
 		}
 		r.advance()
 	}
-	n := copy(p, r.window[r.given:r.judged])
+	return 0, nil
+}
+
+// take gives what has been judged.
+func (r *follower) take(p []byte) (n int) {
+	if r.loose != nil {
+		return 0
+	}
+	if r.packed != nil {
+		return r.packed.Take(p, r.plain)
+	}
+	n = copy(p, r.window[r.given:r.judged])
 	r.given += n
-	return n, nil
+	return n
 }
 
 // leastPiece is how much a window holds before it is looked at whether it makes a piece, in bytes.
@@ -73,6 +98,7 @@ func (r *follower) advance() {
 				r.end = errRefused
 				return
 			}
+			r.plain += int64(settled)
 			if r.judged = settled; settled > 0 {
 				return
 			}
@@ -87,10 +113,22 @@ func (r *follower) advance() {
 		switch {
 		case err == io.EOF:
 			r.src = nil
+		case err == seclang.ErrUnpack:
+			r.unreadable()
+			return
 		case err != nil:
 			r.end = err
 			return
 		}
+	}
+}
+
+// unreadable ends a body of which the rest cannot be unpacked; where rules only count, it goes on as it is.
+func (r *follower) unreadable() {
+	v := uncut(r.mode)
+	r.note(v)
+	if r.end = errRefused; v.Dry {
+		r.end, r.loose = nil, r.packed.Rest()
 	}
 }
 

@@ -20,19 +20,21 @@ import (
 type Limits struct {
 	// Bytes is the size that a body may have unpacked. Default 1 MiB.
 	Bytes int
-	// Ratio is how many times its packed size a body may become, once it is larger than 64 KiB. Default 50; text packs 5 to
-	// 20 times, the worst that gzip can do is 1032.
+	// Ratio is how many times its packed size a body may become, once it is larger than 64 KiB. Default: the constant of this name.
 	Ratio int
 	// Codings is how many codings may lie on top of each other. Default 2.
 	Codings int
 }
+
+// Ratio is the default of Limits.Ratio: text packs 5 to 20 times, the worst that gzip can do is 1032.
+const Ratio = 50
 
 func (l Limits) withDefaults() Limits {
 	if l.Bytes <= 0 {
 		l.Bytes = 1 << 20
 	}
 	if l.Ratio <= 0 {
-		l.Ratio = 50
+		l.Ratio = Ratio
 	}
 	if l.Codings <= 0 {
 		l.Codings = 2
@@ -174,7 +176,7 @@ func (u *Unpacker) reader(coding string, packed []byte) (io.Reader, error) {
 
 // deflated reads what RFC 9110 calls deflate, which is zlib's format, and what some clients send, which is not.
 func (u *Unpacker) deflated(packed []byte) (r io.Reader, err error) {
-	if len(packed) >= 2 && packed[0]&0x0f == 8 && (uint(packed[0])<<8|uint(packed[1]))%31 == 0 {
+	if isZlib(packed) {
 		if u.zlib == nil {
 			u.zlib, err = zlib.NewReader(&u.source)
 			return u.zlib, err

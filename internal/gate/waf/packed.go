@@ -1,0 +1,126 @@
+package waf
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+
+	"stormdoor/flow"
+	"stormdoor/internal/gate/waf/openapi"
+	"stormdoor/policy"
+	"stormdoor/seclang"
+)
+
+// unfoldMost is how many times what is inspected at once a packed body may hold. What it holds costs as much to judge as if it had been
+// sent, and it was sent for a fraction.
+const unfoldMost = 128
+
+// packedSlack is how many packed bytes are held beyond as many as are inspected at once: of what does not pack, the window that a decoder
+// gave last, of which the end is not judged, the one that it fills, and what is read at a time.
+const packedSlack = 2*32<<10 + 16<<10
+
+// isPacked reports whether a body has a Content-Encoding.
+func isPacked(f *flow.Facts) bool {
+	for i := range f.Header.Len() {
+		h := f.Header.At(i)
+		if flow.EqualFold(h.Name, "content-encoding") && h.Value != "" && !strings.EqualFold(h.Value, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
+// mayUnfold reports whether a body of that size is packed and may hold more than is inspected at once.
+func (s *Stage) mayUnfold(f *flow.Facts, size int64) bool {
+	return size*seclang.UnpackRatio > s.limit && isPacked(f)
+}
+
+// judgePacked judges a request whose body is packed and holds more than is inspected at once: by the first piece of what it holds; the rest is
+// judged as it is read. The packed bytes are sent on when all that they unfold to has been judged. long is false where the body is
+// judged as any other, and can be.
+func (s *Stage) judgePacked(ctx context.Context, f *flow.Facts, mode policy.WAFMode, h *Held) (v flow.Verdict, long bool) {
+	cut, _ := s.cutter(f)
+	if cut == nil {
+		return v, false
+	}
+	if s.packs.Add(1) > mostPacked {
+		s.packs.Add(-1)
+		if int64(len(h.bytes)) <= s.limit {
+			return v, false // it is refused if it is long
+		}
+		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull}, true
+	}
+	h.packs = true
+	ctx.Done() // unpacking is not for an event loop, nor is what follows
+	packed := s.unfold(cut, h.bytes, h.rest)
+	if packed == nil {
+		return v, false
+	}
+	window, err := fillFrom(packed, make([]byte, 0, s.limit+1))
+	short, ended := int64(len(h.bytes)) <= s.limit, err == io.EOF
+	switch {
+	case err == seclang.ErrUnpack, short && ended:
+		h.rewind(packed)
+		return v, false
+	case err != nil && !ended:
+		h.err = err
+		return v, true
+	}
+	piece := cut.Cut(window, ended, true)
+	seen := openapi.Body{Bytes: h.bytes[:min(int64(len(h.bytes)), s.limit)], Whole: short}
+	if v = s.judgeAside(ctx, f, mode, seen, &piece); v.Sure() {
+		return v, true
+	}
+	h.followed = &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: packed, packed: packed, window: window, judged: piece.Settled(), plain: int64(piece.Settled())}
+	if ended {
+		h.followed.src = nil
+	}
+	return v, true
+}
+
+// unfold reads what a packed body holds; nil: it is packed in another way than those that are undone as they come.
+func (s *Stage) unfold(cut *seclang.Cutter, begun []byte, rest io.Reader) *seclang.Packed {
+	return cut.Packed(begun, rest, int(s.limit)+packedSlack, unfoldMost*int(s.limit))
+}
+
+// long says of a body that is whole how it is judged if it holds more than is inspected at once: in pieces that cut cuts from text, which
+// is what it holds, nil where it is judged as any other. ends: it is long, and what is behind its beginning cannot be looked at.
+func (s *Stage) long(f *flow.Facts, body []byte) (text []byte, cut *seclang.Cutter, ends bool) {
+	long := int64(len(body)) > s.limit
+	packed := isPacked(f)
+	if !long && !s.mayUnfold(f, int64(len(body))) {
+		return nil, nil, false
+	}
+	cut, read := s.cutter(f)
+	if cut == nil || !packed {
+		return body, cut, read && long && cut == nil
+	}
+	text, err := io.ReadAll(s.unfold(cut, bytes.Clone(body), nil))
+	switch tooMuch := int64(len(text)) > s.limit; {
+	case err != nil:
+		return nil, nil, long || tooMuch
+	case long || tooMuch:
+		return text, cut, false
+	}
+	return nil, nil, false
+}
+
+// rewind takes back what was read of a body by what unpacks it.
+func (h *Held) rewind(packed *seclang.Packed) {
+	rest := packed.Rest()
+	_, _ = io.CopyN(io.Discard, rest, int64(len(h.bytes))) // they are there
+	h.rest = rest
+}
+
+// fillFrom reads until the capacity of b is used, or reading ends.
+func fillFrom(r io.Reader, b []byte) ([]byte, error) {
+	for len(b) < cap(b) {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}

@@ -1,0 +1,271 @@
+package unpack
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+)
+
+// Stream unpacks a body as it comes, and gives the packed bytes on when what they unfold to has been looked at. It is for gzip
+// and deflate, whose decoders look back 32 KiB at most.
+type Stream struct {
+	src     io.Reader // the packed body; nil when it has ended
+	decoder io.Reader // nil before the first Read
+	coding  string
+	limits  Limits
+	most    int // bytes of packed that may be held
+
+	packed []byte // what came
+	from   int    // of it, what was not given yet
+	next   int    // of it, what the decoder takes next
+	before int64  // bytes that came before it
+	plain  int64  // bytes that came out
+	asked  mark   // the last time that the decoder had taken everything
+	marks  []mark // places that unfold to nothing beyond their plain bytes, in order
+	end    error  // what src ended with, where that is not io.EOF
+	wrong  Outcome
+}
+
+// mark says that the first packed bytes unfold to no more than the first plain bytes.
+type mark struct{ packed, plain int64 }
+
+// Sizes in bytes.
+const (
+	// streamPart is how much is read at once.
+	streamPart = 4 << 10
+	// streamSlack is what a decoder may have taken and not decoded: it asks for the bits of the longest code.
+	streamSlack = 16
+)
+
+// ErrUnpack is what reading a Stream ends with where the body cannot be unpacked within its limits; Outcome says why.
+var ErrUnpack = errors.New("the body cannot be unpacked")
+
+// NewStream returns what unpacks a body by its Content-Encoding; nil where that is none that can be undone as the body comes.
+// begun is the beginning of it, and src what follows, nil for nothing. At most so many packed bytes are held; begun is
+// kept, and appended to.
+func NewStream(codings string, begun []byte, src io.Reader, most int, limits Limits) *Stream {
+	if !Streams(codings) {
+		return nil
+	}
+	return &Stream{src: src, coding: only(codings), limits: limits.withDefaults(), most: most, packed: begun}
+}
+
+// Streams reports whether a Content-Encoding is one that a Stream undoes.
+func Streams(codings string) bool {
+	coding := only(codings)
+	return coding == "gzip" || coding == "x-gzip" || coding == "deflate"
+}
+
+func only(codings string) string { return strings.ToLower(strings.TrimSpace(codings)) }
+
+// Outcome is why reading ended with ErrUnpack.
+func (s *Stream) Outcome() Outcome { return s.wrong }
+
+// Read gives what the body holds. It ends with io.EOF, with ErrUnpack, or with the error of the body itself.
+func (s *Stream) Read(p []byte) (int, error) {
+	if s.wrong != Whole {
+		return 0, ErrUnpack
+	}
+	if s.decoder == nil {
+		if err := s.open(); err != nil {
+			return 0, s.failed(err)
+		}
+	}
+	marks, asked := len(s.marks), s.asked.packed
+	n, err := s.decoder.Read(p)
+	s.plain += int64(n)
+	s.came(marks, asked)
+	taken := s.before + int64(s.next)
+	switch {
+	case s.plain > int64(s.limits.Bytes):
+		s.wrong = TooLarge
+	case s.plain > max(free, taken*int64(s.limits.Ratio)):
+		s.wrong = TooDense
+	case err == io.EOF && (s.next < len(s.packed) || s.more()):
+		s.wrong = Malformed // something behind the end
+	case err == io.EOF && s.end == nil:
+		s.marks = append(s.marks, mark{taken, s.plain}) // all of it
+		return n, io.EOF
+	case err != nil:
+		return n, s.failed(err)
+	default:
+		return n, nil
+	}
+	return n, ErrUnpack
+}
+
+// failed is the error of the body itself, if that is what a decoder ended with.
+func (s *Stream) failed(error) error {
+	if s.end != nil {
+		return s.end
+	}
+	s.wrong = Malformed
+	return ErrUnpack
+}
+
+func (s *Stream) open() (err error) {
+	in := (*streamInput)(s)
+	switch {
+	case s.coding != "deflate":
+		s.decoder, err = gzip.NewReader(in)
+	case s.zlib():
+		s.decoder, err = zlib.NewReader(in)
+	default:
+		s.decoder = flate.NewReader(in)
+	}
+	return err
+}
+
+// zlib reports whether the body begins as zlib's format does.
+func (s *Stream) zlib() bool {
+	for len(s.packed) < 2 && s.more() { //nolint:revive // until there are two
+	}
+	return isZlib(s.packed)
+}
+
+// more reads more of the body, into room that has been given, or new one. False: there is none.
+func (s *Stream) more() bool {
+	for s.src != nil {
+		if len(s.packed) == cap(s.packed) {
+			s.compact()
+		}
+		n, err := s.src.Read(s.packed[len(s.packed):min(cap(s.packed), len(s.packed)+streamPart)])
+		s.packed = s.packed[:len(s.packed)+n]
+		if err != nil {
+			s.src = nil
+		}
+		if err != nil && err != io.EOF {
+			s.end = err
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// compact makes room for more.
+func (s *Stream) compact() {
+	left := s.packed[s.from:]
+	to := s.packed[:0]
+	if len(left) > cap(s.packed)/2 || cap(s.packed) < streamPart {
+		to = make([]byte, 0, 2*len(left)+streamPart)
+	}
+	s.packed = append(to, left...)
+	s.before, s.next, s.from = s.before+int64(s.from), s.next-s.from, 0
+}
+
+// Ready is how many packed bytes unfold to nothing beyond the first judged plain bytes, and were not taken yet.
+func (s *Stream) Ready(judged int64) int {
+	last := -1
+	for last+1 < len(s.marks) && s.marks[last+1].plain <= judged {
+		last++
+	}
+	if last < 0 {
+		return 0
+	}
+	s.marks = s.marks[last:]
+	return max(0, int(s.marks[0].packed-s.before)-s.from)
+}
+
+// Take gives packed bytes that are ready.
+func (s *Stream) Take(p []byte, judged int64) int {
+	n := copy(p[:min(len(p), s.Ready(judged))], s.packed[s.from:])
+	s.from += n
+	return n
+}
+
+// Rest reads what was not taken of the packed body, to its end. The Stream is no more to be used.
+func (s *Stream) Rest() io.Reader {
+	left := []io.Reader{bytes.NewReader(s.packed[s.from:])}
+	switch {
+	case s.end != nil:
+		left = append(left, failing{s.end})
+	case s.src != nil:
+		left = append(left, s.src)
+	}
+	return io.MultiReader(left...)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// errIdle ends a body of which much comes and next to nothing comes out, as of empty blocks.
+var errIdle = errors.New("too much of the body unfolds to nothing")
+
+// streamInput is a Stream as its decoder reads it: byte by byte, so that it takes nothing before it needs it.
+type streamInput Stream
+
+var _ interface {
+	io.Reader
+	io.ByteReader
+} = (*streamInput)(nil)
+
+// await makes sure that there is something to take.
+func (in *streamInput) await() error {
+	s := (*Stream)(in)
+	if s.next < len(s.packed) {
+		return nil
+	}
+	s.ask()
+	switch {
+	case len(s.packed)-s.from >= s.most:
+		return errIdle
+	case s.more():
+		return nil
+	case s.end != nil:
+		return s.end
+	}
+	return io.EOF
+}
+
+// ask notes that the decoder has taken all that came. All that it could make of what it had taken when it last asked has come out,
+// if anything has since: decoders give what they have before they ask for more, or when their window is full, and then all of it.
+func (s *Stream) ask() {
+	if s.plain > s.asked.plain && s.asked.packed > 0 {
+		s.marks = append(s.marks, mark{s.asked.packed, s.plain})
+	}
+	s.asked = mark{s.before + int64(len(s.packed)) - streamSlack, s.plain}
+}
+
+// came corrects what was noted during a Read, now that it is known what has come out of it: it may have asked for a checksum when it
+// had written the last of the text.
+func (s *Stream) came(marks int, asked int64) {
+	for i := marks; i < len(s.marks); i++ {
+		s.marks[i].plain = s.plain
+	}
+	if s.asked.packed != asked {
+		s.asked.plain = s.plain
+	}
+}
+
+func (in *streamInput) ReadByte() (byte, error) {
+	if in.next == len(in.packed) {
+		if err := in.await(); err != nil {
+			return 0, err
+		}
+	}
+	b := in.packed[in.next]
+	in.next++
+	return b, nil
+}
+
+func (in *streamInput) Read(p []byte) (int, error) {
+	if err := in.await(); err != nil {
+		return 0, err
+	}
+	n := copy(p, in.packed[in.next:])
+	in.next += n
+	return n, nil
+}
+
+// isZlib reports whether a body that is called deflate is in zlib's format, as RFC 9110 has it.
+func isZlib(packed []byte) bool {
+	return len(packed) >= 2 && packed[0]&0x0f == 8 && (uint(packed[0])<<8|uint(packed[1]))%31 == 0
+}
