@@ -16,9 +16,9 @@ import (
 // sent, and it was sent for a fraction.
 const unfoldMost = 128
 
-// packedSlack is how many packed bytes are held beyond as many as are inspected at once: of what does not pack, the window that a decoder
-// gave last, of which the end is not judged, the one that it fills, and what is read at a time.
-const packedSlack = 2*32<<10 + 16<<10
+// packedSlack is how many packed bytes are held beyond as many as are inspected at once: of what does not pack, three windows of a decoder,
+// that of which not all is judged, the one that it gives and the one that it fills, and what is read at a time.
+const packedSlack = 3*32<<10 + 16<<10
 
 // isPacked reports whether a body has a Content-Encoding.
 func isPacked(f *flow.Facts) bool {

@@ -177,3 +177,15 @@ func TestPackedBodiesAreBounded(t *testing.T) {
 		t.Errorf("%+v, %d of %d bytes", v, len(got), len(body))
 	}
 }
+
+// With the bounds that a door has, of bodies that hardly pack and are cut into small pieces, too.
+func TestLongPackedBodiesGoOn(t *testing.T) {
+	s := stage(t, policy.WAFBlocks, func(p *policy.Policy) {})
+	for i := range longBodies {
+		l := &longBodies[i]
+		body := packed(t, "gzip", 0, l.body(400<<10, 0, "x"))
+		if v, got, err := read(t, s, packedFacts(l, "gzip", body), strings.NewReader(body)); v.Action != flow.Continue || got != body || err != nil {
+			t.Errorf("%s: %+v, %d of %d bytes, %v", l.name, v, len(got), len(body), err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/klauspost/compress/flate"
@@ -23,9 +24,10 @@ type Stream struct {
 	packed []byte // what came
 	from   int    // of it, what was not given yet
 	next   int    // of it, what the decoder takes next
+	shown  int    // of it, up to where the decoder may take now
 	before int64  // bytes that came before it
 	plain  int64  // bytes that came out
-	asked  mark   // the last time that the decoder had taken everything
+	asked  []mark // places up to which the decoder had taken everything, and what had come out when the Read in which it asked was over
 	marks  []mark // places that unfold to nothing beyond their plain bytes, in order
 	end    error  // what src ended with, where that is not io.EOF
 	wrong  Outcome
@@ -36,7 +38,7 @@ type mark struct{ packed, plain int64 }
 
 // Sizes in bytes.
 const (
-	// streamPart is how much is read at once.
+	// streamPart is how much is read at once, packed and unpacked.
 	streamPart = 4 << 10
 	// streamSlack is what a decoder may have taken and not decoded: it asks for the bits of the longest code.
 	streamSlack = 16
@@ -76,10 +78,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, s.failed(err)
 		}
 	}
-	marks, asked := len(s.marks), s.asked.packed
-	n, err := s.decoder.Read(p)
+	n, err := s.decoder.Read(p[:min(len(p), streamPart)])
 	s.plain += int64(n)
-	s.came(marks, asked)
+	s.came()
 	taken := s.before + int64(s.next)
 	switch {
 	case s.plain > int64(s.limits.Bytes):
@@ -157,7 +158,7 @@ func (s *Stream) compact() {
 		to = make([]byte, 0, 2*len(left)+streamPart)
 	}
 	s.packed = append(to, left...)
-	s.before, s.next, s.from = s.before+int64(s.from), s.next-s.from, 0
+	s.before, s.next, s.shown, s.from = s.before+int64(s.from), s.next-s.from, s.shown-s.from, 0
 }
 
 // Ready is how many packed bytes unfold to nothing beyond the first judged plain bytes, and were not taken yet.
@@ -210,14 +211,19 @@ var _ interface {
 // await makes sure that there is something to take.
 func (in *streamInput) await() error {
 	s := (*Stream)(in)
-	if s.next < len(s.packed) {
+	if s.next < s.shown {
 		return nil
 	}
 	s.ask()
+	if s.next < len(s.packed) {
+		s.shown = min(len(s.packed), s.shown+streamPart)
+		return nil
+	}
 	switch {
 	case len(s.packed)-s.from >= s.most:
 		return errIdle
 	case s.more():
+		s.shown = len(s.packed)
 		return nil
 	case s.end != nil:
 		return s.end
@@ -225,28 +231,46 @@ func (in *streamInput) await() error {
 	return io.EOF
 }
 
-// ask notes that the decoder has taken all that came. All that it could make of what it had taken when it last asked has come out,
+// ask notes that the decoder has taken all that it was shown. All that it could make of what it had taken when it asked before has come out,
 // if anything has since: decoders give what they have before they ask for more, or when their window is full, and then all of it.
 func (s *Stream) ask() {
-	if s.plain > s.asked.plain && s.asked.packed > 0 {
-		s.marks = append(s.marks, mark{s.asked.packed, s.plain})
+	done := 0
+	for done < len(s.asked) && s.asked[done].plain < s.plain {
+		done++
 	}
-	s.asked = mark{s.before + int64(len(s.packed)) - streamSlack, s.plain}
+	if done > 0 {
+		s.marks = append(s.marks, mark{s.asked[done-1].packed, now})
+		s.asked = append(s.asked[:0], s.asked[done:]...)
+	}
+	s.asked = s.at(mark{s.before + int64(s.shown) - streamSlack, now})
 }
 
-// came corrects what was noted during a Read, now that it is known what has come out of it: it may have asked for a checksum when it
-// had written the last of the text.
-func (s *Stream) came(marks int, asked int64) {
-	for i := marks; i < len(s.marks); i++ {
+// at is what was asked, with another place: of places with the same text only the last counts.
+func (s *Stream) at(m mark) []mark {
+	if last := len(s.asked) - 1; last >= 0 && s.asked[last].plain == m.plain {
+		s.asked = s.asked[:last]
+	}
+	return append(s.asked, m)
+}
+
+// now stands for the plain bytes by the end of the Read that goes on. A decoder may ask before it has given what that returns, and also
+// afterwards, for a checksum.
+const now = math.MaxInt64
+
+// came puts what has come out in the place of now.
+func (s *Stream) came() {
+	for i := len(s.marks) - 1; i >= 0 && s.marks[i].plain == now; i-- {
 		s.marks[i].plain = s.plain
 	}
-	if s.asked.packed != asked {
-		s.asked.plain = s.plain
+	if last := len(s.asked) - 1; last >= 0 && s.asked[last].plain == now {
+		m := mark{s.asked[last].packed, s.plain}
+		s.asked = s.asked[:last]
+		s.asked = s.at(m)
 	}
 }
 
 func (in *streamInput) ReadByte() (byte, error) {
-	if in.next == len(in.packed) {
+	if in.next == in.shown {
 		if err := in.await(); err != nil {
 			return 0, err
 		}
@@ -260,7 +284,7 @@ func (in *streamInput) Read(p []byte) (int, error) {
 	if err := in.await(); err != nil {
 		return 0, err
 	}
-	n := copy(p, in.packed[in.next:])
+	n := copy(p, in.packed[in.next:in.shown])
 	in.next += n
 	return n, nil
 }
