@@ -216,7 +216,7 @@ func (h *Held) fill(most, announced int64) error {
 
 func (h *Held) grow(to int64) error {
 	more := to - int64(cap(h.bytes))
-	if h.stage.held.Add(more) > maxHeld {
+	if h.stage.held.Add(more) > mayHold(to) {
 		h.stage.held.Add(-more)
 		return errFull
 	}

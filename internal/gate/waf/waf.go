@@ -26,6 +26,18 @@ const Name = "waf"
 // maxHeld bounds the bodies that are held at once to be inspected, in bytes.
 const maxHeld = 64 << 20
 
+// mayHold is what bodies may take together when one of them grows to a size: the last eighth is for those of up to 16 KiB, and half of
+// it for those of up to 4 KiB. So senders of large bodies who never end, of which 400 fill the rest, do not keep ordinary forms out.
+func mayHold(size int64) int64 {
+	switch {
+	case size <= 4<<10:
+		return maxHeld
+	case size <= 16<<10:
+		return maxHeld * 15 / 16
+	}
+	return maxHeld * 7 / 8
+}
+
 // mostPacked bounds the packed bodies that are unpacked on their way, each of which takes up to 500 KiB where 128 are inspected at once:
 // twice what is inspected, packed and unpacked, and a decoder.
 const mostPacked = 64

@@ -197,6 +197,26 @@ func TestHeldBodiesAreBounded(t *testing.T) {
 	}
 }
 
+// Whoever fills the memory with large bodies keeps no form out.
+func TestLargeBodiesLeaveRoomForForms(t *testing.T) {
+	s := stage(t, policy.WAFBlocks, nil)
+	s.held.Store(mayHold(100<<10) - 100<<10)
+	large := "text=" + strings.Repeat("a", 110<<10)
+	v, held := s.Inspect(post(large), strings.NewReader(large))
+	if v.Reason != flow.WAFFull {
+		t.Errorf("a large one more: %+v", v)
+	}
+	held.Release()
+	for _, size := range []int{100, 10 << 10} {
+		form := "text=" + strings.Repeat("a", size)
+		v, held := s.Inspect(post(form), strings.NewReader(form))
+		if v.Action != flow.Continue {
+			t.Errorf("a form of %d bytes beside many large ones: %+v", size, v)
+		}
+		held.Release()
+	}
+}
+
 func TestStreamsAreNotHeldBack(t *testing.T) {
 	for _, c := range []struct {
 		name   string
