@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"stormdoor/seclang/internal/body"
-	"stormdoor/seclang/internal/unpack"
 )
 
 // bodyKinds are the body processors that a rule can ask for.
@@ -18,11 +17,12 @@ func (t *Transaction) readRequestBody() {
 	}
 	kind := t.singles[reqbodyProcessor]
 	t.parsed.Reset()
-	if !t.unpackBody() {
+	packed, ok := t.unpackBody()
+	if !ok {
 		t.bodyProblem(kind)
 		return
 	}
-	text := t.requestPieces
+	text, declared := t.requestPieces, kind
 	t.cost.Work += int64(len(text))
 	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
 	limits.Tokens = t.piece || t.rules.nested && !limits.Partial
@@ -57,6 +57,9 @@ func (t *Transaction) readRequestBody() {
 	case "RAW":
 		t.rawBody()
 	}
+	if packed != nil {
+		t.readPacked(declared, packed)
+	}
 	t.fields[argsPost] = appendFields(t.fields[argsPost], t.parsed.Args)
 	t.nestedIn(argsPost)
 	t.bodyProblem(kind)
@@ -80,43 +83,6 @@ func mediaType(contentType string) string {
 	kind, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(kind))
 }
-
-// codings are those of the body, "" for none: several fields are one list (RFC 9110, section 5.3).
-func (t *Transaction) codings() (list string) {
-	for i := range t.fields[requestHeaders] {
-		f := &t.fields[requestHeaders][i]
-		switch {
-		case f.folded != "content-encoding" || strings.EqualFold(f.value, "identity"):
-		case list == "":
-			list = f.value
-		default:
-			list += "," + f.value
-		}
-	}
-	return list
-}
-
-// unpackBody undoes the Content-Encoding of the body; see Options.Nested. False when that cannot be done within the limits:
-// then there is nothing to look at, and the body counts as one that cannot be read.
-func (t *Transaction) unpackBody() bool {
-	codings := t.codings()
-	if !t.rules.nested || codings == "" || t.piece {
-		return true
-	}
-	var u unpack.Unpacker
-	defer u.Close()
-	plain, outcome := u.Unpack(nil, t.requestPieces, codings, unpack.Limits{Bytes: t.set.requestLimit})
-	t.cost.Work += int64(len(plain)) * unpackWork
-	if outcome != unpack.Whole && (outcome != unpack.Malformed || t.singles[inboundDataError] != "1") {
-		t.parsed.Problem = body.Problem{Kind: body.Malformed, Text: "Content-Encoding: " + outcome.String()}
-		return false
-	}
-	t.requestPieces = plain
-	return true
-}
-
-// unpackWork is what a byte that comes out of a decoder costs, in bytes that an automaton reads.
-const unpackWork = 4
 
 // rawBody sets the variables that hold the body as it is.
 func (t *Transaction) rawBody() {

@@ -25,8 +25,9 @@ func (t *Transaction) Cutter() (c *Cutter, read bool) {
 		processor = "URLENCODED"
 	}
 	codings := t.codings()
-	if codings != "" && !(t.rules.nested && unpack.Streams(codings)) {
-		return nil, true // it would have to be unpacked
+	form := t.singles[reqbodyProcessor] == "URLENCODED" || processor == "MULTIPART" // as they came they may be forms as well: readPacked
+	if codings != "" && !(t.rules.nested && unpack.Streams(codings) && !form) {
+		return nil, true // it would have to be unpacked, or read twice
 	}
 	if of := body.NewCutter(processor, contentType); of != nil {
 		return &Cutter{of, codings}, true

@@ -6,9 +6,8 @@ import (
 	"stormdoor/seclang/internal/unpack"
 )
 
-// UnpackRatio is how many times its size a packed body may become, once it is larger than 64 KiB: one that becomes more counts as
-// one that cannot be read.
-const UnpackRatio = unpack.Ratio
+// UnpackedMost is the most that a packed body of a size may become, in bytes: one that becomes more counts as one that cannot be read.
+func UnpackedMost(size int64) int64 { return unpack.Most(size) }
 
 // ErrUnpack is what reading a Packed ends with where the body cannot be unpacked: it is none of its coding, or becomes too much.
 var ErrUnpack = unpack.ErrUnpack

@@ -22,6 +22,7 @@ func zipped(t *testing.T, text string) string {
 
 const bodyRules = `SecRuleEngine On
 SecRequestBodyAccess On
+SecRule REQUEST_HEADERS:Content-Type "@beginsWith application/json" "id:3,phase:1,nolog,pass,ctl:requestBodyProcessor=JSON"
 SecRule ARGS "@contains needle" "id:1,phase:2,log,pass,t:none"
 SecRule REQBODY_ERROR "!@eq 0" "id:2,phase:2,log,pass"
 `
@@ -34,7 +35,9 @@ func TestCompressedBodies(t *testing.T) {
 		nested                          bool
 		want                            int
 	}{
-		{"gzip", "gzip", form, zipped(t, "a=needle"), true, 1},
+		{"gzip", "gzip", "application/json", zipped(t, `{"a":"needle"}`), true, 1},
+		{"two codings", "gzip, gzip", "application/json", zipped(t, zipped(t, `{"a":"needle"}`)), true, 1},
+		{"a form", "gzip", form, zipped(t, "a=b"), true, 2},
 		{"only where it is asked for", "gzip", form, zipped(t, "a=needle"), false, 0},
 		{"not what it says", "gzip", form, "a=needle", true, 2},
 		{"a coding that nobody knows", "lzma", form, "a=needle", true, 2},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"stormdoor/flow"
 	"stormdoor/internal/gate/waf/openapi"
@@ -52,7 +53,19 @@ type Held struct {
 	rest     io.Reader // nil when the body ended
 	err      error     // what reading it ended with, nil for its end
 	followed *follower // inspects what comes behind, nil where nothing does
-	packs    bool      // counted in Stage.packs
+	unpacks  *charge   // what unpacking takes, nil for nothing
+}
+
+// charge is so many bytes in the account of held bodies, until it is given back.
+type charge struct {
+	account *atomic.Int64
+	bytes   atomic.Int64
+}
+
+func (c *charge) giveBack() {
+	if c != nil {
+		c.account.Add(-c.bytes.Swap(0))
+	}
 }
 
 // Len is how many bytes were read.
@@ -65,9 +78,7 @@ func (h *Held) Err() error { return h.err }
 func (h *Held) Release() {
 	if h.stage != nil {
 		h.stage.held.Add(-int64(cap(h.bytes)))
-		if h.packs {
-			h.stage.packs.Add(-1)
-		}
+		h.unpacks.giveBack()
 		h.stage = nil
 	}
 }
@@ -118,31 +129,43 @@ func (s *Stage) Inspect(f *flow.Facts, body io.Reader) (flow.Verdict, *Held) {
 // loop, which goes on meanwhile.
 func (s *Stage) InspectUnder(ctx context.Context, f *flow.Facts, body io.Reader) (flow.Verdict, *Held) {
 	h := &Held{stage: s, rest: body}
+	judged := false
+	defer func() {
+		if !judged { // the stage has failed, and nobody gets what is held
+			h.Release()
+		}
+	}()
+	v := s.inspectInto(ctx, f, h)
+	judged = true
+	return v, h
+}
+
+func (s *Stage) inspectInto(ctx context.Context, f *flow.Facts, h *Held) flow.Verdict {
 	err := h.fill(s.limit+1, f.Length)
 	switch {
 	case errors.Is(err, errFull):
-		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull}, h
+		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull}
 	case err != nil:
 		h.err = err
-		return flow.Verdict{}, h
+		return flow.Verdict{}
 	}
 	mode := s.mode(f)
 	if s.over == policy.OverFollowed && mode != policy.WAFOff && s.mayUnfold(f, h.Len()) {
 		if v, long := s.judgePacked(ctx, f, mode, h); long {
-			return v, h
+			return v
 		}
 	}
 	seen := openapi.Body{Bytes: h.bytes, Whole: true}
 	if int64(len(h.bytes)) > s.limit {
 		if s.over == policy.OverRefused {
-			return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: !s.blocks(f)}, h
+			return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFBody, Dry: !s.blocks(f)}
 		}
 		seen = openapi.Body{Bytes: h.bytes[:s.limit]}
 		if s.over == policy.OverFollowed && mode != policy.WAFOff {
-			return s.judgeLong(ctx, f, mode, seen, h), h
+			return s.judgeLong(ctx, f, mode, seen, h)
 		}
 	}
-	return s.judgeUnder(ctx, f, mode, seen), h
+	return s.judgeUnder(ctx, f, mode, seen)
 }
 
 // judgeLong judges a request whose body is longer than what is inspected at once, by the first piece of it; what comes behind is

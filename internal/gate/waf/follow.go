@@ -29,6 +29,7 @@ type follower struct {
 
 	packed *seclang.Packed // unpacks what is sent on as it came; nil where src is what was sent
 	plain  int64           // bytes of what it holds that have been judged
+	takes  *charge         // what unpacking takes
 	loose  io.Reader       // the rest of what cannot be unpacked and goes on all the same
 
 	verdict atomic.Pointer[flow.Verdict] // the first that is one
@@ -104,6 +105,7 @@ func (r *follower) advance() {
 			}
 			if r.src == nil {
 				r.end = io.EOF
+				r.takes.giveBack()
 				return
 			}
 			enough = len(r.window) + max(leastPiece, len(r.window)/2) // what was in vain is not tried again for every byte

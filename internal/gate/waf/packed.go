@@ -33,7 +33,7 @@ func isPacked(f *flow.Facts) bool {
 
 // mayUnfold reports whether a body of that size is packed and may hold more than is inspected at once.
 func (s *Stage) mayUnfold(f *flow.Facts, size int64) bool {
-	return size*seclang.UnpackRatio > s.limit && isPacked(f)
+	return seclang.UnpackedMost(size) > s.limit && isPacked(f)
 }
 
 // judgePacked judges a request whose body is packed and holds more than is inspected at once: by the first piece of what it holds; the rest is
@@ -44,39 +44,46 @@ func (s *Stage) judgePacked(ctx context.Context, f *flow.Facts, mode policy.WAFM
 	if cut == nil {
 		return v, false
 	}
-	if s.packs.Add(1) > mostPacked {
-		s.packs.Add(-1)
-		if int64(len(h.bytes)) <= s.limit {
-			return v, false // it is refused if it is long
-		}
-		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull}, true
-	}
-	h.packs = true
 	ctx.Done() // unpacking is not for an event loop, nor is what follows
 	packed := s.unfold(cut, h.bytes, h.rest)
 	if packed == nil {
 		return v, false
 	}
 	window, err := fillFrom(packed, make([]byte, 0, s.limit+1))
-	short, ended := int64(len(h.bytes)) <= s.limit, err == io.EOF
+	short, ended := h.Len() <= s.limit, err == io.EOF
 	switch {
-	case err == seclang.ErrUnpack, short && ended:
+	case err == seclang.ErrUnpack, short && ended && int64(len(window)) <= s.limit:
 		h.rewind(packed)
 		return v, false
 	case err != nil && !ended:
 		h.err = err
 		return v, true
 	}
+	if !h.charge(3*s.limit + packedSlack) {
+		return flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull}, true
+	}
 	piece := cut.Cut(window, ended, true)
-	seen := openapi.Body{Bytes: h.bytes[:min(int64(len(h.bytes)), s.limit)], Whole: short}
+	seen := openapi.Body{Bytes: h.bytes[:min(h.Len(), s.limit)], Whole: short}
 	if v = s.judgeAside(ctx, f, mode, seen, &piece); v.Sure() {
 		return v, true
 	}
-	h.followed = &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: packed, packed: packed, window: window, judged: piece.Settled(), plain: int64(piece.Settled())}
+	h.followed = &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: packed, packed: packed, takes: h.unpacks, window: window, judged: piece.Settled(), plain: int64(piece.Settled())}
 	if ended {
 		h.followed.src = nil
 	}
 	return v, true
+}
+
+// charge puts what unpacking takes into the account: the text, packed bytes that are not sent on yet, a decoder.
+func (h *Held) charge(n int64) bool {
+	c := &charge{account: h.stage.held}
+	c.bytes.Store(n)
+	h.unpacks = c
+	if h.stage.held.Add(n) > mayHold(n) {
+		c.giveBack()
+		return false
+	}
+	return true
 }
 
 // unfold reads what a packed body holds; nil: it is packed in another way than those that are undone as they come.

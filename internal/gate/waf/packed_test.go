@@ -45,6 +45,9 @@ func packedFacts(l *longer, coding, body string) *flow.Facts {
 	return f
 }
 
+// isForm says that the body, as it came, may be another form to a program that does not unpack it.
+func (l *longer) isForm() bool { return l.name == "form" || l.name == "multipart" }
+
 // What a packed body holds is inspected to its end, whether it is long as it was sent or only unpacked, and of the packed bytes none go on
 // that unfold to what was refused.
 func TestTheRestOfALongPackedBodyIsInspected(t *testing.T) {
@@ -53,6 +56,9 @@ func TestTheRestOfALongPackedBodyIsInspected(t *testing.T) {
 		for level := range 3 { // stored, quick, better
 			for i := range longBodies {
 				l := &longBodies[i]
+				if l.isForm() {
+					continue
+				}
 				for _, at := range []int{small - 20, 20 * small} {
 					plain := l.body(12*small, at, l.attack())
 					body := packed(t, coding, level, plain)
@@ -82,8 +88,8 @@ func TestTheRestOfALongPackedBodyIsInspected(t *testing.T) {
 			}
 		}
 	}
-	if n, packs := s.held.Load(), s.packs.Load(); n != 0 || packs != 0 {
-		t.Errorf("%d bytes and %d bodies are held for ever", n, packs)
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held for ever", n)
 	}
 }
 
@@ -106,6 +112,7 @@ func TestALongPackedBodyThatCannotBeReadIsRefused(t *testing.T) {
 	blocks, counts := followed(t, policy.WAFBlocks), followed(t, policy.WAFCounts)
 	l := &longBodies[2]
 	for name, c := range map[string]struct{ coding, body string }{
+		"a form":           {"gzip", packed(t, "gzip", 0, l.body(9*small, 0, "x"))},
 		"another coding":   {"br", packed(t, "br", 0, l.body(60*small, 0, "x"))},
 		"two codings":      {"gzip, gzip", packed(t, "gzip", 0, packed(t, "gzip", 0, l.body(2*small, 0, "x")))},
 		"nonsense":         {"gzip", strings.Repeat("nonsense", small)},
@@ -116,6 +123,9 @@ func TestALongPackedBodyThatCannotBeReadIsRefused(t *testing.T) {
 		"too large":        {"gzip", packed(t, "gzip", 1, l.body((unfoldMost+1)*small, 0, "x"))},
 	} {
 		f := packedFacts(l, c.coding, c.body)
+		if name == "a form" {
+			f.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
 		v, got, err := read(t, blocks, f, ragged{strings.NewReader(c.body)})
 		if !v.Sure() || v.Reason != flow.WAFBody && v.Rule == "" || got == c.body {
 			t.Errorf("%s: %+v, %d of %d bytes, %v", name, v, len(got), len(c.body), err)
@@ -134,8 +144,8 @@ func TestALongPackedBodyThatCannotBeReadIsRefused(t *testing.T) {
 
 // Codings in two fields are one list: what is packed twice is not taken for text.
 func TestCodingsInTwoFields(t *testing.T) {
-	body := packed(t, "gzip", 6, packed(t, "gzip", 6, injection))
-	f := facts("POST", "/", "", "Content-Type", "application/x-www-form-urlencoded", "Content-Encoding", "gzip", "Content-Encoding", "gzip")
+	body := packed(t, "gzip", 6, packed(t, "gzip", 6, `{"id":"1' UNION SELECT password FROM users--"}`))
+	f := facts("POST", "/", "", "Content-Type", "application/json", "Content-Encoding", "gzip", "Content-Encoding", "gzip")
 	f.Length = int64(len(body))
 	if v, _, _ := read(t, followed(t, policy.WAFBlocks), f, strings.NewReader(body)); v.Action != flow.Refuse || v.Reason != flow.WAFScore {
 		t.Errorf("%+v", v)
@@ -145,7 +155,7 @@ func TestCodingsInTwoFields(t *testing.T) {
 // A visitor who breaks off is no finding.
 func TestABreakInAPackedBodyPassesItsError(t *testing.T) {
 	gone := errors.New("gone")
-	l := &longBodies[0]
+	l := &longBodies[2]
 	body := packed(t, "gzip", 0, l.body(9*small, 0, "x"))
 	for _, at := range []int{small + 10, 6 * small} {
 		s := followed(t, policy.WAFBlocks)
@@ -160,21 +170,78 @@ func TestABreakInAPackedBodyPassesItsError(t *testing.T) {
 	}
 }
 
-// So many are unpacked at once, and no more.
+// What unpacking takes is in the account of held bodies until the body has ended, and where there is no room, the sender may come again.
 func TestPackedBodiesAreBounded(t *testing.T) {
 	s := followed(t, policy.WAFBlocks)
-	s.packs.Store(mostPacked)
 	l := &longBodies[2]
 	body := packed(t, "gzip", 0, l.body(9*small, 0, "x"))
+	s.held.Store(mayHold(1<<20) - 2*small)
 	if v, _, _ := read(t, s, packedFacts(l, "gzip", body), strings.NewReader(body)); v.Reason != flow.WAFFull || v.RetryIn != retryFull {
 		t.Errorf("%+v", v)
 	}
-	if n := s.packs.Load(); n != mostPacked {
-		t.Errorf("%d are counted", n)
+	s.held.Store(0)
+	v, held := s.Inspect(packedFacts(l, "gzip", body), strings.NewReader(body))
+	begun := s.held.Load()
+	if got, err := io.ReadAll(held.Reader()); v.Action != flow.Continue || string(got) != body || err != nil {
+		t.Errorf("%+v, %d of %d bytes, %v", v, len(got), len(body), err)
 	}
-	s.packs.Store(0)
-	if v, got, _ := read(t, s, packedFacts(l, "gzip", body), strings.NewReader(body)); v.Action != flow.Continue || got != body {
-		t.Errorf("%+v, %d of %d bytes", v, len(got), len(body))
+	if n := s.held.Load(); begun < 3*small || n >= 3*small || n == 0 {
+		t.Errorf("%d bytes were held at first, and %d when the body had ended", begun, n)
+	}
+	held.Release()
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held for ever", n)
+	}
+}
+
+// Around the bound between what is judged whole and what is cut, good bodies pass.
+func TestPackedBodiesAtTheBound(t *testing.T) {
+	s := followed(t, policy.WAFBlocks)
+	for size := small - 2; size < small+3; size++ {
+		for level := range 2 {
+			plain := `["door 1 is open",` + strings.Repeat(" ", size-20) + `1]`
+			plain = plain[:1] + plain[1:size-2] + "1]"
+			body := packed(t, "gzip", level, plain)
+			f := packedFacts(&longBodies[2], "gzip", body)
+			if v, got, err := read(t, s, f, strings.NewReader(body)); v.Action != flow.Continue || got != body || err != nil {
+				t.Errorf("%d bytes (%d): %+v, %v", len(plain), level, v, err)
+			}
+			if x := s.Examine(f, []byte(body)); x.Verdict.Action != flow.Continue {
+				t.Errorf("%d bytes (%d), examined: %+v", len(plain), level, x.Verdict)
+			}
+		}
+	}
+}
+
+// Programs that know no Content-Encoding in requests read the bytes as they came: those must not hold an attack that unpacking turns into
+// something harmless. Here it stands in a comment of gzip's header; it could stand anywhere, so no packed form is judged by what it unfolds to.
+func TestPackedBodiesAreReadAsTheyCame(t *testing.T) {
+	s := stage(t, policy.WAFBlocks, func(p *policy.Policy) {})
+	const part = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n"
+	for name, c := range map[string]struct {
+		contentType, plain, comment string
+		refused                     bool
+	}{
+		"a form within a form":            {"application/x-www-form-urlencoded", "a=b", "&id=1' union select password from users-- -&", true},
+		"a form with a comment":           {"application/x-www-form-urlencoded", "a=b", "written today", true},
+		"parts within parts":              {"multipart/form-data; boundary=b", part + "b\r\n--b--\r\n", "\r\n" + part + "1' union select password from users-- -\r\n--b--\r\n", true},
+		"parts with a comment":            {"multipart/form-data; boundary=b", part + "b\r\n--b--\r\n", "written today", false},
+		"a document that is never a form": {"application/json", `{"a":"b"}`, "&id=1' union select password from users-- -&", false},
+	} {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Comment = c.comment
+		io.WriteString(w, c.plain)
+		w.Close()
+		f := packedFacts(&longer{contentType: c.contentType}, "gzip", b.String())
+		if v, _, _ := read(t, s, f, &b); c.refused != v.Sure() {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+	// A body that is deflate without a header, and JSON.
+	f := packedFacts(&longer{contentType: "application/json"}, "deflate", `{"a":"b"}`)
+	if v, _, _ := read(t, s, f, strings.NewReader(`{"a":"b"}`)); !v.Sure() {
+		t.Errorf("JSON that is called deflate: %+v", v)
 	}
 }
 
@@ -183,6 +250,9 @@ func TestLongPackedBodiesGoOn(t *testing.T) {
 	s := stage(t, policy.WAFBlocks, func(p *policy.Policy) {})
 	for i := range longBodies {
 		l := &longBodies[i]
+		if l.isForm() {
+			continue
+		}
 		body := packed(t, "gzip", 0, l.body(400<<10, 0, "x"))
 		if v, got, err := read(t, s, packedFacts(l, "gzip", body), strings.NewReader(body)); v.Action != flow.Continue || got != body || err != nil {
 			t.Errorf("%s: %+v, %d of %d bytes, %v", l.name, v, len(got), len(body), err)

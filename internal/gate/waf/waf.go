@@ -38,10 +38,6 @@ func mayHold(size int64) int64 {
 	return maxHeld * 7 / 8
 }
 
-// mostPacked bounds the packed bodies that are unpacked on their way, each of which takes up to 500 KiB where 128 are inspected at once:
-// twice what is inspected, packed and unpacked, and a decoder.
-const mostPacked = 64
-
 // retryFull is when a client may try again whose body could not be held.
 const retryFull = 2 * time.Second
 
@@ -52,7 +48,6 @@ type Stage struct {
 	limit int64 // bytes of a body that are inspected
 	over  policy.OverBody
 	held  *atomic.Int64 // bytes of bodies, of all editions together
-	packs atomic.Int64  // bodies that are unpacked on their way
 
 	policy     policy.WAF
 	exclusions exclusions

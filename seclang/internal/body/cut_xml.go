@@ -10,7 +10,7 @@ import (
 // good document is one whose tokens all end (Limits.Tokens): where the cutter and the parser disagree, the parser says so.
 type xmlCutter struct {
 	begun    bool
-	declared []byte   // the document's declaration, when it says an encoding in which pieces have to be read
+	declared []byte   // a declaration for pieces, when the document's says an encoding in which they have to be read
 	open     [][]byte // names of elements
 	names    int      // bytes of them
 	deeper   int      // elements that are open beyond those
@@ -38,9 +38,8 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 	if !c.begun {
 		p := c.cut(window, final, full)
 		if c.begun = p.Settled > 0; c.begun {
-			declared := xmlDeclaration(window)
-			if name, _ := declaredCharset(declared); charsets[name] != nil {
-				c.declared = bytes.Clone(declared)
+			if name, _ := declaredCharset(xmlDeclaration(window)); charsets[name] != nil {
+				c.declared = []byte(`<?xml version="1.0" encoding="` + name + `"?>`)
 			}
 		}
 		return p

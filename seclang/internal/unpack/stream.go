@@ -7,13 +7,12 @@ import (
 	"math"
 	"strings"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 )
 
 // Stream unpacks a body as it comes, and gives the packed bytes on when what they unfold to has been looked at. It is for gzip
-// and deflate, whose decoders look back 32 KiB at most.
+// and deflate in zlib's format, whose decoders look back 32 KiB at most.
 type Stream struct {
 	src     io.Reader // the packed body; nil when it has ended
 	decoder io.Reader // nil before the first Read
@@ -111,22 +110,30 @@ func (s *Stream) failed(error) error {
 
 func (s *Stream) open() (err error) {
 	in := (*streamInput)(s)
-	switch {
-	case s.coding != "deflate":
-		s.decoder, err = gzip.NewReader(in)
-	case s.zlib():
-		s.decoder, err = zlib.NewReader(in)
-	default:
-		s.decoder = flate.NewReader(in)
+	var decoder io.Reader
+	if s.coding != "deflate" {
+		decoder, err = gzip.NewReader(in)
+	} else if err = s.zlib(); err == nil {
+		decoder, err = zlib.NewReader(in)
+	}
+	if err == nil {
+		s.decoder = decoder
 	}
 	return err
 }
 
-// zlib reports whether the body begins as zlib's format does.
-func (s *Stream) zlib() bool {
-	for len(s.packed) < 2 && s.more() { //nolint:revive // until there are two
+// zlib makes sure that a body that is called deflate begins as zlib's format does, and as nothing else.
+func (s *Stream) zlib() error {
+	const enough = 5
+	for len(s.packed) < enough {
+		if !s.more() {
+			break
+		}
 	}
-	return isZlib(s.packed)
+	if !isZlib(s.packed) || isStored(s.packed) {
+		return errTwoWays
+	}
+	return nil
 }
 
 // more reads more of the body, into room that has been given, or new one. False: there is none.
@@ -287,6 +294,15 @@ func (in *streamInput) Read(p []byte) (int, error) {
 	n := copy(p, in.packed[in.next:in.shown])
 	in.next += n
 	return n, nil
+}
+
+// errTwoWays is why a body that is called deflate is not unpacked.
+var errTwoWays = errors.New("the body is no zlib format, or also one without its header")
+
+// isStored reports whether bytes begin as a stored block of deflate without a header does: the two bytes of zlib's header are the first of
+// one, so that some programs would unpack the body in the one way and some in the other.
+func isStored(packed []byte) bool {
+	return len(packed) >= 5 && packed[0]&6 == 0 && packed[1] == ^packed[3] && packed[2] == ^packed[4]
 }
 
 // isZlib reports whether a body that is called deflate is in zlib's format, as RFC 9110 has it.

@@ -26,6 +26,9 @@ type Limits struct {
 	Codings int
 }
 
+// Most is what a body of a packed size may become by the default of Limits.Ratio, in bytes.
+func Most(size int64) int64 { return max(free, size*Ratio) }
+
 // Ratio is the default of Limits.Ratio: text packs 5 to 20 times, the worst that gzip can do is 1032.
 const Ratio = 50
 
@@ -177,6 +180,9 @@ func (u *Unpacker) reader(coding string, packed []byte) (io.Reader, error) {
 // deflated reads what RFC 9110 calls deflate, which is zlib's format, and what some clients send, which is not.
 func (u *Unpacker) deflated(packed []byte) (r io.Reader, err error) {
 	if isZlib(packed) {
+		if isStored(packed) {
+			return nil, errTwoWays
+		}
 		if u.zlib == nil {
 			u.zlib, err = zlib.NewReader(&u.source)
 			return u.zlib, err
