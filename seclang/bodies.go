@@ -58,7 +58,7 @@ func (t *Transaction) readRequestBody() {
 		t.rawBody()
 	}
 	if packed != nil {
-		t.readPacked(declared, packed)
+		t.readPacked(declared, packed, limits)
 	}
 	t.fields[argsPost] = appendFields(t.fields[argsPost], t.parsed.Args)
 	t.nestedIn(argsPost)

@@ -26,7 +26,8 @@ type Examination struct {
 	Most   int64 `json:"most_work"`
 	Bytes  int64 `json:"bytes"`
 	Fields int64 `json:"fields"`
-	// Body is how many bytes of the body were inspected, of Length, which is that of what it holds where it is packed and long; Streamed says that the type of the body is never inspected.
+	// Body is how many bytes of the body were inspected, of Length, which is that of what it holds where it is packed and long;
+	// Streamed says that the type of the body is never inspected.
 	Body     int  `json:"body"`
 	Length   int  `json:"length"`
 	Streamed bool `json:"streamed,omitempty"`

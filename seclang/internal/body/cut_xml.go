@@ -9,7 +9,7 @@ import (
 // the elements that are open, without their attributes, and with the end of the text that it goes on with. Every piece of a
 // good document is one whose tokens all end (Limits.Tokens): where the cutter and the parser disagree, the parser says so.
 type xmlCutter struct {
-	begun    bool
+	begun    bool     // a piece was cut: the next window does not begin with the document
 	declared []byte   // a declaration for pieces, when the document's says an encoding in which they have to be read
 	open     [][]byte // names of elements
 	names    int      // bytes of them
@@ -35,16 +35,14 @@ func (c *xmlCutter) Cut(window []byte, final, full bool) Piece {
 	if tooEarly(window, final, full) {
 		return Piece{}
 	}
-	if !c.begun {
-		p := c.cut(window, final, full)
-		if c.begun = p.Settled > 0; c.begun {
-			if name, _ := declaredCharset(xmlDeclaration(window)); charsets[name] != nil {
-				c.declared = []byte(`<?xml version="1.0" encoding="` + name + `"?>`)
-			}
+	p := c.cut(window, final, full)
+	if !c.begun && p.Settled > 0 {
+		c.begun = true
+		if name, _ := declaredCharset(xmlDeclaration(window)); charsets[name] != nil {
+			c.declared = []byte(`<?xml version="1.0" encoding="` + name + `"?>`)
 		}
-		return p
 	}
-	return c.cut(window, final, full)
+	return p
 }
 
 func (c *xmlCutter) cut(window []byte, final, full bool) Piece {

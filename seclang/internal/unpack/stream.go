@@ -43,7 +43,7 @@ const (
 	streamSlack = 16
 )
 
-// ErrUnpack is what reading a Stream ends with where the body cannot be unpacked within its limits; Outcome says why.
+// ErrUnpack is what reading a Stream ends with where the body cannot be unpacked within its limits.
 var ErrUnpack = errors.New("the body cannot be unpacked")
 
 // NewStream returns what unpacks a body by its Content-Encoding; nil where that is none that can be undone as the body comes.
@@ -64,9 +64,6 @@ func Streams(codings string) bool {
 
 func only(codings string) string { return strings.ToLower(strings.TrimSpace(codings)) }
 
-// Outcome is why reading ended with ErrUnpack.
-func (s *Stream) Outcome() Outcome { return s.wrong }
-
 // Read gives what the body holds. It ends with io.EOF, with ErrUnpack, or with the error of the body itself.
 func (s *Stream) Read(p []byte) (int, error) {
 	if s.wrong != Whole {
@@ -74,7 +71,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 	if s.decoder == nil {
 		if err := s.open(); err != nil {
-			return 0, s.failed(err)
+			return 0, s.failed()
 		}
 	}
 	n, err := s.decoder.Read(p[:min(len(p), streamPart)])
@@ -92,15 +89,15 @@ func (s *Stream) Read(p []byte) (int, error) {
 		s.marks = append(s.marks, mark{taken, s.plain}) // all of it
 		return n, io.EOF
 	case err != nil:
-		return n, s.failed(err)
+		return n, s.failed()
 	default:
 		return n, nil
 	}
 	return n, ErrUnpack
 }
 
-// failed is the error of the body itself, if that is what a decoder ended with.
-func (s *Stream) failed(error) error {
+// failed is the error of the body itself, if that is what its decoder ended with.
+func (s *Stream) failed() error {
 	if s.end != nil {
 		return s.end
 	}
@@ -294,18 +291,4 @@ func (in *streamInput) Read(p []byte) (int, error) {
 	n := copy(p, in.packed[in.next:in.shown])
 	in.next += n
 	return n, nil
-}
-
-// errTwoWays is why a body that is called deflate is not unpacked.
-var errTwoWays = errors.New("the body is no zlib format, or also one without its header")
-
-// isStored reports whether bytes begin as a stored block of deflate without a header does: the two bytes of zlib's header are the first of
-// one, so that some programs would unpack the body in the one way and some in the other.
-func isStored(packed []byte) bool {
-	return len(packed) >= 5 && packed[0]&6 == 0 && packed[1] == ^packed[3] && packed[2] == ^packed[4]
-}
-
-// isZlib reports whether a body that is called deflate is in zlib's format, as RFC 9110 has it.
-func isZlib(packed []byte) bool {
-	return len(packed) >= 2 && packed[0]&0x0f == 8 && (uint(packed[0])<<8|uint(packed[1]))%31 == 0
 }

@@ -88,7 +88,7 @@ func TestStreamGivesNoMoreThanWasJudged(t *testing.T) {
 				n, err := s.Read(some)
 				plain = append(plain, some[:n]...)
 				if end = err == io.EOF; err != nil && !end {
-					t.Fatalf("seed %d: %v %v", seed, err, s.Outcome())
+					t.Fatalf("seed %d: %v %v", seed, err, s.wrong)
 				}
 			}
 			judged += r.IntN(len(plain) - judged + 1)
@@ -138,8 +138,8 @@ func TestStreamEnds(t *testing.T) {
 	} {
 		s := NewStream(c.coding, nil, iotest.DataErrReader(c.src), 128<<10, c.limits)
 		_, err := io.Copy(io.Discard, s)
-		if err != c.err || s.Outcome() != c.outcome {
-			t.Errorf("%s: %v, %v", name, err, s.Outcome())
+		if err != c.err || s.wrong != c.outcome {
+			t.Errorf("%s: %v, %v", name, err, s.wrong)
 		}
 		if len(s.packed)-s.from > 150<<10 {
 			t.Errorf("%s: %d bytes are held", name, len(s.packed)-s.from)

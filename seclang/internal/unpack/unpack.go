@@ -5,6 +5,7 @@ package unpack
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -194,4 +195,18 @@ func (u *Unpacker) deflated(packed []byte) (r io.Reader, err error) {
 		return u.deflate, nil
 	}
 	return u.deflate, u.deflate.(flate.Resetter).Reset(&u.source, nil)
+}
+
+// errTwoWays is why a body that is called deflate is not unpacked.
+var errTwoWays = errors.New("the body is no zlib format, or also one without its header")
+
+// isStored reports whether bytes begin as a stored block of deflate without a header does: the two bytes of zlib's header are the first of
+// one, so that some programs would unpack the body in the one way and some in the other.
+func isStored(packed []byte) bool {
+	return len(packed) >= 5 && packed[0]&6 == 0 && packed[1] == ^packed[3] && packed[2] == ^packed[4]
+}
+
+// isZlib reports whether a body that is called deflate is in zlib's format, as RFC 9110 has it.
+func isZlib(packed []byte) bool {
+	return len(packed) >= 2 && packed[0]&0x0f == 8 && (uint(packed[0])<<8|uint(packed[1]))%31 == 0
 }
