@@ -155,7 +155,7 @@ func (d *desk) answered(at time.Duration, f flight) (route int) {
 	}
 	service, spread, _ := d.routes.service(f.route)
 	d.routes.learn(at, f.route, f.took, clean, d.limiter.queue)
-	d.relearn(at, d.limiter.answered(at, answer{began: f.began, took: f.took, flying: f.flying, service: service, spread: spread}))
+	d.relearn(at, d.limiter.answered(at, answer{began: f.began, took: f.took, flying: f.flying, left: d.inFlight, service: service, spread: spread}))
 	return f.route
 }
 
@@ -184,8 +184,9 @@ func (d *desk) settleDown(at time.Duration, f flight) int {
 	return i
 }
 
-func (d *desk) relearn(at time.Duration, wrong bool) {
-	if wrong {
-		d.routes.relearn(at)
+func (d *desk) relearn(at time.Duration, factor float64) {
+	if factor > 0 {
+		d.routes.relearn(at, factor)
 	}
+	d.routes.window = d.limiter.windows
 }

@@ -48,6 +48,10 @@ const (
 // forwards in flight, and as many more as wait in a door that is late. This is no search: one window with more work than the origin can do finds it. It is also never too
 // low for an origin that is not saturated, because its answers show no queueing and the limit grows while it binds.
 //
+// Answers that take longer are no queue where they take as long whether many or few are in flight: then the origin has become slower, and less in
+// flight would help nobody. Three things tell: chance, which lets now many and now few come (crowds), a limit that was lowered and changed
+// nothing (inelastic), and where neither says anything, a limit that is raised for a moment (trial).
+//
 // The limit does not fall below what was lately in flight without queueing (the floor), so that noise cannot close the
 // site; the floor ages while the origin is overloaded, so that an origin that has become smaller is found.
 type limiter struct {
@@ -56,14 +60,18 @@ type limiter struct {
 	fixed int
 
 	w       window
-	changed time.Duration // when the limit was lowered last: answers to older requests tell of the older limit
+	windows uint32        // how many have ended
+	changed time.Duration // when the limit was lowered or tried last: answers to older requests tell of the older limit
 
 	healthy float64        // the floor
 	bad     float64        // a limit at which the origin was overloaded, 0 for none
 	badAt   time.Duration  // when
 	tried   bool           // something was too much for the origin once
 	trouble time.Duration  // until when the origin counts as one that has had more to do than it can
-	first   evidence       // where the present overload began
+	first   evidence       // where the present overload was worst
+	lowered bool           // the limit was, in the present overload
+	crowds  crowds         // of its windows
+	trial   trial          // whether the limit is too low
 	busy    float64        // of late: workers that were busy, by Little's law
 	rate    float64        // of late: answers in a second
 	queue   time.Duration  // of the last window: queueing in the origin,
@@ -83,19 +91,21 @@ type window struct {
 	peak          int     // most in flight
 	crowd         float64 // sum of how many were in flight when the known answers were sent
 	crowdMost     int     // and the most of them
+	crowds        crowds
 	late          float64 // limiter.late when the window began
 }
 
 // evidence is what an overloaded window showed.
 type evidence struct {
-	at          time.Duration
-	took, crowd float64 // means: seconds, and how many were in flight when the request was sent
+	at time.Duration
+	crowdSum
 }
 
 // answer is how one forward went, as the limiter sees it.
 type answer struct {
 	began, took time.Duration
 	flying      int // how many were in flight when it was sent
+	left        int // and when it was answered, itself included both times
 	// service is what the route takes when nobody waits, spread its standard deviation; zero when not known yet.
 	service, spread time.Duration
 }
@@ -130,7 +140,7 @@ func (l *limiter) origin() Origin {
 func (l *limiter) keepsUp(now time.Duration) bool { return l.fixed == 0 && now >= l.trouble }
 
 // overloaded reports whether the last window showed queueing in the origin.
-func (l *limiter) overloaded() bool { return l.first.took > 0 }
+func (l *limiter) overloaded() bool { return l.first.n > 0 }
 
 // sent notes that so many are in flight.
 func (l *limiter) sent(inFlight int) { l.w.peak = max(l.w.peak, inFlight) }
@@ -138,9 +148,9 @@ func (l *limiter) sent(inFlight int) { l.w.peak = max(l.w.peak, inFlight) }
 // bind notes that somebody waits for the limit.
 func (l *limiter) bind() { l.w.bound = true }
 
-// answered notes an answer. It reports whether the service times that are known are wrong, so that they have to be learned
-// anew from the answers of late.
-func (l *limiter) answered(now time.Duration, a answer) (wrong bool) {
+// answered notes an answer. A factor says that the service times that are known are wrong, by about so much, and have to be learned
+// anew from the answers of this window; 0 that they are not.
+func (l *limiter) answered(now time.Duration, a answer) (factor float64) {
 	w := &l.w
 	w.n++
 	if a.service > 0 {
@@ -152,34 +162,39 @@ func (l *limiter) answered(now time.Duration, a answer) (wrong bool) {
 			w.variance += a.spread.Seconds() * a.spread.Seconds()
 			w.crowd += float64(a.flying)
 			w.crowdMost = max(w.crowdMost, a.flying)
+			w.crowds.add(a)
 		}
 	}
 	return l.advance(now)
 }
 
 // failed notes a forward that the origin answered with an error of overload, or not in time.
-func (l *limiter) failed(now time.Duration) (wrong bool) {
+func (l *limiter) failed(now time.Duration) (factor float64) {
 	l.w.failed++
 	return l.advance(now)
 }
 
 // advance ends the window if it is time.
-func (l *limiter) advance(now time.Duration) (wrong bool) {
+func (l *limiter) advance(now time.Duration) (factor float64) {
 	w := &l.w
 	span := now - w.began
 	if span < windowSpan || span < windowMost && !w.telling(l.limit) {
-		return false
+		return 0
 	}
 	late := 0.0
 	if l.late != nil {
 		late = l.late()
 	}
 	if span < 2*windowMost { // longer: it was quiet, and an average over the quiet says nothing
-		wrong = l.judge(now, span, max(0, late-w.late))
+		factor = l.judge(now, span, max(0, late-w.late))
 	}
 	*w = window{began: now, late: late}
-	return wrong
+	l.windows++
+	return factor
 }
+
+// sum is of the known answers.
+func (w *window) sum() crowdSum { return crowdSum{float64(w.known), w.took, w.service, w.crowd} }
 
 // telling reports whether the window has enough answers for a finding.
 func (w *window) telling(limit float64) bool {
@@ -197,21 +212,21 @@ func (w *window) noise() float64 {
 }
 
 // judge learns from a window that is over; late is the integral, in s², of how late the door was in it.
-func (l *limiter) judge(now, span time.Duration, late float64) (wrong bool) {
+func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) {
 	w := &l.w
 	seconds := span.Seconds()
 	l.rate += (float64(w.n)/seconds - l.rate) / 4
 	l.busy += (w.all/seconds - l.busy) / 4
 	if l.fixed > 0 {
-		return false
+		return 0
 	}
 	if w.failed > w.n {
 		l.trouble = now + badForget
 		l.lower(now, max(l.limit/2, limitLeast))
-		return false
+		return 0
 	}
 	if w.known == 0 {
-		return false
+		return 0
 	}
 	n := float64(w.known)
 	took, service := w.took/n, w.service/n
@@ -220,14 +235,17 @@ func (l *limiter) judge(now, span time.Duration, late float64) (wrong bool) {
 	l.queue, l.own = time.Duration(max(0, queue)*float64(time.Second)), time.Duration(own*float64(time.Second))
 	noise := w.noise() + own/2 // it is an estimate, from few pauses
 	needed := float64(w.n) * (service + own + target.Seconds()) / seconds
+	if done, factor := l.try(now); done {
+		return factor
+	}
 	switch {
 	case queue > overload.Seconds()+noise:
-		return l.overload(now, span, took, needed)
+		return l.overload(now, span, needed)
 	case surplus < -comfort.Seconds()-noise:
-		l.first = evidence{}
-		return true // nothing takes less than its service time
+		l.calm()
+		return took / service // nothing takes less than its service time
 	}
-	l.first = evidence{}
+	l.calm()
 	l.healthy = max(l.healthy*halves(span, time.Minute), float64(w.crowdMost))
 	if w.bound && queue > max(comfort.Seconds(), service*saturated)+noise {
 		l.trouble = max(l.trouble, now+troubleFor)
@@ -236,25 +254,45 @@ func (l *limiter) judge(now, span time.Duration, late float64) (wrong bool) {
 	if busy := float64(w.n) * took / seconds; 3*busy >= float64(w.peak) || !w.bound {
 		l.grow(now, span, queue, needed)
 	}
-	return false
+	return 0
 }
 
 // overload lowers the limit after a window with queueing, unless the queueing is none.
-func (l *limiter) overload(now, span time.Duration, took, needed float64) (wrong bool) {
-	l.trouble, l.tried = now+badForget, true
-	if l.overloaded() { // as before: one window alone may be chance
-		l.healthy *= halves(span, floorHalves)
-	} else {
-		l.bad, l.badAt = l.limit, now
+func (l *limiter) overload(now, span time.Duration, needed float64) (factor float64) {
+	l.crowds.follow(&l.w.crowds)
+	of := l.w.sum()
+	if l.crowds.slower() {
+		l.absolve()
+		return of.ratio()
 	}
-	if l.inelastic(now, took, l.w.crowd/float64(l.w.known)) {
-		// The limit was lowered for nothing. With the right service times the next window says where it belongs.
-		l.limit, l.bad, l.trouble, l.first = max(l.limit, l.bad), 0, 0, evidence{}
-		return true
+	if !l.overloaded() && !l.w.bound { // one window may be chance, and nobody waits whom a lower limit would keep off
+		l.first = evidence{now, of}
+		return 0
+	}
+	l.trouble, l.tried = now+badForget, true
+	if l.overloaded() {
+		l.healthy *= halves(span, floorHalves)
+	}
+	if !l.lowered {
+		l.bad, l.badAt, l.lowered = l.limit, now, true
+	}
+	if l.inelastic(now, of) {
+		l.absolve()
+		return of.ratio()
 	}
 	l.lower(now, max(needed, l.healthy, l.limit/fallMost, limitLeast))
-	return false
+	return 0
 }
+
+// absolve gives the limit back that was lowered for nothing: it is not the origin that has too much to do. With the right service times
+// the next window says where the limit belongs.
+func (l *limiter) absolve() {
+	l.limit, l.bad, l.trouble = max(l.limit, l.bad), 0, 0
+	l.calm()
+}
+
+// calm notes that there is no overload.
+func (l *limiter) calm() { l.first, l.crowds, l.lowered = evidence{}, crowds{}, false }
 
 // grow raises a limit that binds, and lets one that nobody needs come back.
 func (l *limiter) grow(now, span time.Duration, queue, needed float64) {
@@ -293,24 +331,25 @@ func (l *limiter) lower(now time.Duration, limit float64) {
 	}
 }
 
-// inelastic tells queueing from an origin that has become slower. With a queue, fewer in flight means shorter times in the
-// same proportion; where the times stay although less is in flight, or nearly nothing, the door's requests do not wait for
-// each other, and the service times are what has changed.
-func (l *limiter) inelastic(now time.Duration, took, crowd float64) bool {
+// inelastic tells queueing from an origin that has become slower by what a lower limit has brought. With a queue, fewer in flight means
+// shorter waits in the same proportion; where they stay although less is in flight, or nearly nothing, the door's requests do not
+// wait for each other, and the service times are what has changed.
+func (l *limiter) inelastic(now time.Duration, of crowdSum) bool {
 	f := &l.first
-	if f.took == 0 {
-		*f = evidence{now, took, crowd}
+	if f.n == 0 || of.mean(of.crowd) > f.mean(f.crowd) {
+		*f = evidence{now, of}
 		return false
 	}
 	if now-f.at < staleAfter {
 		return false
 	}
-	if least := l.limit < limitLeast+1; crowd > 0.7*f.crowd && !least {
+	fewer := 1 - of.mean(of.crowd)/f.mean(f.crowd)
+	if least := l.limit < limitLeast+1; fewer < crowdFewer && !least {
 		return false
 	}
-	fewer, shorter := max(1-crowd/f.crowd, 0), 1-took/f.took
-	*f = evidence{now, took, crowd}
-	return shorter <= elastic*fewer || fewer == 0
+	shorter := 1 - of.part(&f.crowdSum)
+	*f = evidence{now, of}
+	return shorter <= elastic*fewer || fewer <= 0
 }
 
 // halves is the share that is left after d of what halves in each time half.

@@ -15,7 +15,6 @@ const (
 	cleanShare   = 8               // an answer tells the service time when at most this part of what is healthy was in flight
 	cleanLeast   = 3               // and always when so few were
 	learnedFrom  = 3               // answers from which a service time is believed
-	recentOf     = 16              // the newest answer counts for one in so many in what answers took of late
 	learnedMost  = 256             // the newest answer counts for at least one in so many
 	learnedAgain = 16              // answers that what was learned anew stands for
 	relearnSpan  = 2 * time.Second // routes without an answer for so long keep their service time
@@ -35,7 +34,9 @@ type route struct {
 	inFlight int
 	n        uint32  // clean answers, up to learnedMost
 	mean     float64 // seconds: service time, from clean answers
-	recent   float64 // seconds: moving average of the times of all answers
+	sum      float64 // seconds: what the answers of the limiter's window took in all,
+	answers  uint32  // how many they are
+	window   uint32  // and which window that is
 	spread   float64 // seconds: mean distance from the mean
 	load     float64 // forwards in flight, a moving average
 	loadAt   time.Duration
@@ -52,6 +53,7 @@ type route struct {
 // most. It has no clock and no lock.
 type routes struct {
 	all      [routeCount]route
+	window   uint32  // the limiter's present one
 	inFlight int     // of all together
 	load     float64 // its moving average
 	loadAt   time.Duration
@@ -145,10 +147,11 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 	t.usedAt = now
 	t.forwards++
 	t.times.add(took)
-	if t.recent == 0 {
-		t.recent = took.Seconds()
+	if t.window != r.window {
+		t.window, t.sum, t.answers = r.window, 0, 0
 	}
-	t.recent += (took.Seconds() - t.recent) / recentOf
+	t.sum += took.Seconds()
+	t.answers++
 	if !clean {
 		if t.n >= learnedFrom || queue <= 0 {
 			return
@@ -166,16 +169,20 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 	t.spread += (off*(x-t.mean) - t.spread) * part // Welford, "Note on a method for calculating corrected sums", 1962
 }
 
-// relearn takes what answers took of late for the service time: the origin has become slower, or faster.
-func (r *routes) relearn(now time.Duration) {
+// relearn takes what the answers of this window took for the service time: the origin has become slower, or faster. Routes that
+// have few answers in it are taken to have become so in the same proportion.
+func (r *routes) relearn(now time.Duration, factor float64) {
 	for i := range r.all {
 		t := &r.all[i]
 		if t.n == 0 || now-t.usedAt > relearnSpan {
 			continue
 		}
-		factor := t.recent / t.mean
-		t.mean = t.recent
-		t.spread *= factor * factor
+		own := factor
+		if t.window == r.window && t.answers >= learnedFrom {
+			own = t.sum / float64(t.answers) / t.mean
+		}
+		t.mean *= own
+		t.spread *= own * own
 		t.n = min(t.n, learnedAgain)
 	}
 }

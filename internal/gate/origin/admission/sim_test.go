@@ -20,6 +20,10 @@ type sim struct {
 	busy    int
 	queue   []*ask // in the origin, waiting for a worker
 	work    func(s *sim, a *ask) time.Duration
+	shared  []*share // an origin whose workers take turns: what they work on; nil for one whose workers end one request before the next
+	shares  bool
+	turned  time.Duration // when the shares were settled last
+	turn    int           // counts the events of the shares
 
 	asleep []func()      // what has come while the door has no time; nil while it has
 	since  time.Duration // since when it has none
@@ -197,6 +201,16 @@ func (s *sim) send(a *ask) {
 }
 
 func (s *sim) serve() {
+	if s.shares {
+		s.settleShares()
+		for _, a := range s.queue {
+			a.began = s.now
+			s.shared = append(s.shared, &share{a, s.work(s, a)})
+		}
+		s.queue = nil
+		s.nextShare()
+		return
+	}
 	for len(s.queue) > 0 && (s.workers == 0 || s.busy < s.workers) {
 		a := s.queue[0]
 		s.queue = s.queue[1:]
@@ -208,6 +222,51 @@ func (s *sim) serve() {
 			s.serve()
 		})
 	}
+}
+
+// share is a request that an origin works on in turns with others.
+type share struct {
+	*ask
+	left time.Duration // of its work
+}
+
+// speed is how fast each share is worked on.
+func (s *sim) speed() float64 { return min(1, float64(s.workers)/float64(max(1, len(s.shared)))) }
+
+func (s *sim) settleShares() {
+	done := time.Duration(float64(s.now-s.turned) * s.speed())
+	s.turned = s.now
+	for _, h := range s.shared {
+		h.left -= done
+	}
+}
+
+// nextShare waits for the share that is done next.
+func (s *sim) nextShare() {
+	if len(s.shared) == 0 {
+		return
+	}
+	s.turn++
+	turn := s.turn
+	first := slices.MinFunc(s.shared, func(a, b *share) int { return int(a.left - b.left) })
+	s.after(time.Duration(float64(max(0, first.left))/s.speed())+1, func() {
+		if turn != s.turn {
+			return
+		}
+		s.settleShares()
+		var done []*ask
+		s.shared = slices.DeleteFunc(s.shared, func(h *share) bool {
+			if h.left <= 0 {
+				done = append(done, h.ask)
+			}
+			return h.left <= 0
+		})
+		for _, a := range done {
+			a.began = s.now - s.work(s, a) // as if it had queued for what sharing has cost it
+			s.whenAwake(func() { s.answer(a) })
+		}
+		s.serve()
+	})
 }
 
 // whenAwake does something of the door's as soon as it has time.
