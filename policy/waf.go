@@ -51,12 +51,42 @@ type WAF struct {
 	// piece by piece as it goes there, whose end it never sees where something is found; prefix inspects the beginning only;
 	// refuse answers 413.
 	OverBody OverBody `yaml:"over_body,omitempty" enum:"follow,prefix,refuse" default:"follow"`
+	// GraphQL bounds what a request may ask a server of GraphQL for.
+	GraphQL GraphQL `yaml:"graphql,omitempty"`
 	// Exclude takes rules back where they hit what is right.
 	Exclude []WAFExclusion `yaml:"exclude,omitempty" empty:"nothing"`
 	// Shadow is a second rule set that judges what this one has judged, beside the path: nobody is refused by it, and nobody
 	// waits for it. Whom it would refuse, or let pass, otherwise is counted and logged. Default: none.
 	Shadow *WAFShadow `yaml:"shadow,omitempty"`
 }
+
+// GraphQL bounds what a request may ask a server of GraphQL for, in documents of the type application/graphql and in fields named
+// query of JSON, forms and addresses. Of a document with several operations the largest counts. Rules of the door's own (9001100 to
+// 9001105) see to it, so that own_rules: false leaves the bounds away.
+type GraphQL struct {
+	// Depth is how many selections may enclose each other. Default 30; what asks for a whole schema has 15.
+	Depth int `yaml:"depth,omitempty" default:"30" min:"1" max:"1000"`
+	// Aliases is how many fields may be asked for under another name: so a password is tried many times in one request. Default 200.
+	Aliases int `yaml:"aliases,omitempty" default:"200" min:"1" max:"100000"`
+	// Fields is how many fields may be selected, those of fragments as often as they are spread. Default 10000.
+	Fields int `yaml:"fields,omitempty" default:"10000" min:"1" max:"1000000"`
+	// Cost is how many fields the answer may have, by what the arguments first, last and limit say of the lists in it; a variable
+	// counts as 10. Default 1000000.
+	Cost int `yaml:"cost,omitempty" default:"1000000" min:"1" max:"1000000000"`
+	// Documents is how many documents may come in one request, as a JSON array. Default 50.
+	Documents int `yaml:"documents,omitempty" default:"50" min:"1" max:"10000"`
+	// Introspection says whether the schema may be asked for: allow (default) or refuse.
+	Introspection Introspection `yaml:"introspection,omitempty" enum:"allow,refuse" default:"allow"`
+}
+
+// Introspection is whether a schema may be asked for.
+type Introspection string
+
+// Whether a schema may be asked for.
+const (
+	IntrospectionAllowed Introspection = "allow"
+	IntrospectionRefused Introspection = "refuse"
+)
 
 // WAFShadow is a rule set on trial: what differs from the one in force. Exclusions and bounds of bodies are the same.
 type WAFShadow struct {

@@ -27,7 +27,7 @@ func (t *Transaction) readRequestBody() {
 	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
 	limits.Tokens = t.piece || t.rules.nested && !limits.Partial
 	limits.AsCoraza = !t.piece && !t.rules.nested
-	if kind == "" && t.graphQL() && !t.piece {
+	if kind == "" && t.isGraphQL() && !t.piece {
 		if body.GraphQL(text, limits, &t.parsed); t.parsed.Problem.Kind != body.None && t.forceRequestBody {
 			t.parsed.Reset() // it is something else
 		} else {
@@ -65,8 +65,8 @@ func (t *Transaction) readRequestBody() {
 	t.bodyProblem(kind)
 }
 
-// graphQL reports whether a body that no processor reads is a document of GraphQL.
-func (t *Transaction) graphQL() bool {
+// isGraphQL reports whether a body that no processor reads is a document of GraphQL.
+func (t *Transaction) isGraphQL() bool {
 	sent, _ := t.header("content-type")
 	return t.rules.nested && mediaType(sent) == "application/graphql"
 }

@@ -32,7 +32,7 @@ func (t *Transaction) Cutter() (c *Cutter, read bool) {
 	if of := body.NewCutter(processor, contentType); of != nil {
 		return &Cutter{of, codings}, true
 	}
-	return nil, processor != "" || t.graphQL()
+	return nil, processor != "" || t.isGraphQL()
 }
 
 // Cut looks at the window, which holds what of the body is not settled yet. final says that the body ends with it, full that it

@@ -45,7 +45,8 @@ type Options struct {
 	// these as further values of ARGS: under the key of what they stand in, or REQUEST_FILENAME or DOCTYPE. No rule
 	// counts them. It undoes the Content-Encoding of request bodies, up to SecRequestBodyLimit and 50 times what was sent; a body
 	// that does not unpack so is one that cannot be read (REQBODY_ERROR). And it reads GraphQL documents
-	// (application/graphql), whose strings are ARGS_POST. Without it the values are those of the language.
+	// (application/graphql), whose strings are ARGS_POST; what documents ask for in all, there and in fields named query, is GRAPHQL, with the
+	// keys documents, depth, fields, aliases, cost and introspection. Without it the values are those of the language.
 	Nested bool
 	// Doubt, if not nil, is asked about each value that a rule without a chain and behind a gate is about to match, with the
 	// value as it was sent. A match in which it doubts is recorded, as Match.Doubted, and nothing follows from it: no

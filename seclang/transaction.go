@@ -34,6 +34,7 @@ type Transaction struct {
 
 	requestPieces, responsePieces []byte
 	parsed                        body.Fields // of the request's body
+	documents                     body.Fields // of GraphQL, in its fields
 
 	interruption, would Interruption
 	matches             []Match
@@ -180,6 +181,7 @@ func (t *Transaction) RequestBody(piece []byte) Interruption {
 func (t *Transaction) RequestEnd() Interruption {
 	if t.phase == 1 && t.mode != Off && !t.interruption.Refuses() {
 		t.readRequestBody()
+		t.readGraphQL()
 	}
 	return t.advance(2)
 }

@@ -28,6 +28,7 @@ const (
 	xmlValues
 	environment
 	matchedVars
+	graphQL     // see graphql.go
 	collections // how many there are
 )
 
@@ -139,7 +140,7 @@ var lists = map[collection]string{
 	responseArgs: "RESPONSE_ARGS", files: "FILES", filesNames: "FILES_NAMES", filesSizes: "FILES_SIZES",
 	multipartFilename: "MULTIPART_FILENAME", multipartFilenameCharset: "MULTIPART_FILENAME_CHARSET",
 	multipartFilenameLanguage: "MULTIPART_FILENAME_LANGUAGE", multipartName: "MULTIPART_NAME",
-	multipartPartHeaders: "MULTIPART_PART_HEADERS", xmlValues: "XML",
+	multipartPartHeaders: "MULTIPART_PART_HEADERS", xmlValues: "XML", graphQL: "GRAPHQL",
 }
 
 // computed are the variables that are worked out when asked for.

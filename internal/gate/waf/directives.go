@@ -10,8 +10,11 @@ import (
 	"stormdoor/policy"
 )
 
-// idSetup is the id of what this package adds to a rule set. It lies in the range that SecLang leaves to local rules.
-const idSetup = 10_000
+// The ids of what this package adds to a rule set, in the range that SecLang leaves to local rules.
+const (
+	idSetup  = 10_000
+	idBounds = 10_001
+)
 
 // directives writes the policy as SecLang: the engine's settings, the Core Rule Set with its levels and the door's
 // own rules, and the operator's files.
@@ -31,6 +34,7 @@ func directives(w *policy.WAF) string {
 	if crs(w) {
 		b.WriteString("Include @crs-setup.conf.example\n")
 		if own(w) {
+			graphQLBounds(&b, &w.GraphQL)
 			fmt.Fprintf(&b, "Include %s/*.conf\n", ownFolder) // before the rules that add the scores up
 		}
 		b.WriteString("Include @owasp_crs/*.conf\n")
@@ -47,6 +51,16 @@ func directives(w *policy.WAF) string {
 		}
 	}
 	return b.String()
+}
+
+// graphQLBounds writes what the rules 9001100 to 9001105 compare with.
+func graphQLBounds(b *strings.Builder, g *policy.GraphQL) {
+	introspection := 1
+	if g.Introspection == policy.IntrospectionRefused {
+		introspection = 0
+	}
+	fmt.Fprintf(b, "SecAction \"id:%d,phase:1,nolog,pass,setvar:tx.graphql_depth=%d,setvar:tx.graphql_aliases=%d,setvar:tx.graphql_fields=%d,setvar:tx.graphql_cost=%d,setvar:tx.graphql_documents=%d,setvar:tx.graphql_introspection=%d\"\n",
+		idBounds, g.Depth, g.Aliases, g.Fields, g.Cost, g.Documents, introspection)
 }
 
 // mostFields is how many fields of a request are read. Who sends more is refused by a rule of the door's own, for what comes

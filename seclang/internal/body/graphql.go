@@ -11,12 +11,14 @@ type Operation struct {
 	// Cost estimates how many fields the answer can have: each field counts as often as the lists around it are long, which
 	// the arguments first, last and limit say, and a variable among these counts as 10.
 	Cost int
+	// Introspection is how many fields of the schema itself it selects: __schema and __type.
+	Introspection int
 }
 
 // costCeiling is where counting ends.
 const costCeiling = 1 << 40
 
-// GraphQL parses a GraphQL document (October 2021, section 2) with its executable definitions. It adds to Operations, and its
+// GraphQL parses a GraphQL document (September 2025, section 2) with its executable definitions. It adds to Operations, and its
 // string values to Args, under graphql and the name of the argument, as in graphql.id, and its comments as graphql.#.
 func GraphQL(text []byte, limits Limits, out *Fields) {
 	p := graphqlParser{text: text, limits: limits.withDefaults(len(text)), out: out, fragments: map[string]*definition{}}
@@ -26,12 +28,12 @@ func GraphQL(text []byte, limits Limits, out *Fields) {
 	}
 	for _, d := range p.operations {
 		total := p.resolve(d, 0)
-		out.Operations = append(out.Operations, Operation{d.kind, d.name, total.depth, total.fields, total.aliases, total.cost})
+		out.Operations = append(out.Operations, Operation{d.kind, d.name, total.depth, total.fields, total.aliases, total.cost, total.introspection})
 	}
 }
 
 // counts are what a selection adds up to.
-type counts struct{ depth, fields, aliases, cost int }
+type counts struct{ depth, fields, aliases, cost, introspection int }
 
 // definition is an operation or a fragment.
 type definition struct {
@@ -193,6 +195,7 @@ func (p *graphqlParser) definition() {
 		p.fail(TooManyFields, "more GraphQL definitions than the limit")
 		return
 	}
+	p.description()
 	switch p.token {
 	case "{":
 	case "query", "mutation", "subscription":
@@ -206,6 +209,9 @@ func (p *graphqlParser) definition() {
 	case "fragment":
 		p.read()
 		d.kind, d.name = "fragment", p.name()
+		if p.token == "(" { // variables of a fragment, which are a proposal
+			p.variables()
+		}
 		p.expect("on", "a GraphQL fragment without its type")
 		p.name()
 	default:
@@ -225,6 +231,7 @@ func (p *graphqlParser) definition() {
 func (p *graphqlParser) variables() {
 	p.expect("(", "no GraphQL variables")
 	for !p.failed && !p.accept(")") {
+		p.description()
 		p.expect("$", "no GraphQL variable")
 		p.argument = p.name()
 		p.expect(":", "a GraphQL variable without its type")
@@ -235,6 +242,15 @@ func (p *graphqlParser) variables() {
 			p.value(1)
 		}
 		p.directives()
+	}
+}
+
+// description reads the text before a definition, if there is one.
+func (p *graphqlParser) description() {
+	if p.token != "" && p.token[0] == '"' {
+		p.argument = "#"
+		p.keep()
+		p.read()
 	}
 }
 
@@ -342,10 +358,16 @@ func (p *graphqlParser) selections(depth, factor int) {
 }
 
 func (p *graphqlParser) field(depth, factor int) {
-	p.name()
+	name := p.name()
 	if p.accept(":") {
 		p.current.aliases++
-		p.name()
+		name = p.name()
+	}
+	if p.failed {
+		return
+	}
+	if name == "__schema" || name == "__type" {
+		p.current.introspection++
 	}
 	p.current.fields++
 	p.current.cost = min(p.current.cost+factor, costCeiling)
@@ -402,6 +424,7 @@ func (p *graphqlParser) resolve(d *definition, depth int) counts {
 		d.fields = min(d.fields+c.fields, costCeiling)
 		d.aliases = min(d.aliases+c.aliases, costCeiling)
 		d.cost = min(d.cost+times(s.factor, c.cost), costCeiling)
+		d.introspection = min(d.introspection+c.introspection, costCeiling)
 	}
 	d.state = resolved
 	return d.counts
