@@ -23,6 +23,9 @@ func main() {
 }
 
 func run() error {
+	if service := os.Getenv(originEnv); service != "" {
+		return beOrigin(service)
+	}
 	door := flag.String("door", "bin/stormdoor", "the door's binary")
 	peers := flag.String("peers", "stormdoor,nginx,haproxy", "who is measured")
 	cases := flag.String("cases", "", "which cases, all when empty")
@@ -86,7 +89,7 @@ type ground struct {
 
 // play lets one storm loose on one peer, and returns the row of the table.
 func (g ground) play(ctx context.Context, c storm, peer string) (string, error) {
-	o, err := startOrigin(g.service(c))
+	o, err := startApart(g.service(c))
 	if err != nil {
 		return "", err
 	}
@@ -104,13 +107,18 @@ func (g ground) play(ctx context.Context, c storm, peer string) (string, error) 
 	}
 	before := visitors.served.Load()
 	visitors.forget()
-	o.forget()
+	if err := o.forget(); err != nil {
+		return "", err
+	}
 	c.storm(g, crowd, &strangers)
 	if err := crowd.wait(g.span); err != nil {
 		return "", err
 	}
-	did, most, busy := o.report(g.span)
+	did, most, busy, err := o.report(g.span)
 	crowd.end()
+	if err != nil {
+		return "", err
+	}
 	if before == 0 && c.calmVisitors {
 		return "", errors.New("no visitor was served before the storm")
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,36 @@ func TestCrowdReadsAnswersRight(t *testing.T) {
 	if all.asked.Load() != 100 || all.served.Load() != 100 || done != 100 || most < 1 || all.quantile(.5) < time.Millisecond || busy < 0.0125 {
 		t.Errorf("asked %d, served %d, the origin did %d, at most %d at once, p50 %v", all.asked.Load(), all.served.Load(), done, most, all.quantile(.5))
 	}
+}
+
+// TestOriginApart: the test program is started again as an origin, asked once, and forgets what it has told.
+func TestOriginApart(t *testing.T) {
+	o, err := startApart(time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.stop()
+	var all tally
+	c := newCrowd(t.Context(), o.address)
+	c.join(client{source: address(16, 0), every: time.Millisecond, path: "/", fields: browser, once: 5, tally: &all})
+	c.all.Wait()
+	c.end()
+	for _, want := range []int64{5, 0} {
+		if done, _, _, err := o.report(time.Second); done != want || err != nil {
+			t.Errorf("it did %d, want %d (%v)", done, want, err)
+		}
+	}
+}
+
+func TestMain(m *testing.M) {
+	if service := os.Getenv(originEnv); service != "" {
+		if err := beOrigin(service); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
 }
 
 func TestAnswersAreToldApart(t *testing.T) {
