@@ -29,13 +29,24 @@ type tally struct {
 	took []time.Duration // of answers with 200
 }
 
-func (t *tally) forget() {
-	for _, n := range []*atomic.Int64{&t.asked, &t.served, &t.late, &t.unanswered, &t.banned, &t.refused} {
-		n.Store(0)
-	}
+// counts are what a tally has come to.
+type counts struct {
+	Asked, Served, Late, Unanswered, Banned, Refused int64
+	P50, P99                                         time.Duration
+}
+
+// report tells what was counted since the last call.
+func (t *tally) report() counts {
 	t.mu.Lock()
+	took := t.took
 	t.took = nil
 	t.mu.Unlock()
+	slices.Sort(took)
+	c := counts{t.asked.Swap(0), t.served.Swap(0), t.late.Swap(0), t.unanswered.Swap(0), t.banned.Swap(0), t.refused.Swap(0), 0, 0}
+	if n := len(took); n > 0 {
+		c.P50, c.P99 = took[n/2], took[n*99/100]
+	}
+	return c
 }
 
 func (t *tally) note(status int, took time.Duration) {
@@ -57,16 +68,6 @@ func (t *tally) note(status int, took time.Duration) {
 			t.served.Add(1)
 		}
 	}
-}
-
-func (t *tally) quantile(share float64) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.took) == 0 {
-		return 0
-	}
-	slices.Sort(t.took)
-	return t.took[min(int(share*float64(len(t.took))), len(t.took)-1)]
 }
 
 // crowd is all who ask one peer, on loopback.

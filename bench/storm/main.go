@@ -23,8 +23,8 @@ func main() {
 }
 
 func run() error {
-	if service := os.Getenv(originEnv); service != "" {
-		return beOrigin(service)
+	if role := os.Getenv(roleEnv); role != "" {
+		return play(role)
 	}
 	door := flag.String("door", "bin/stormdoor", "the door's binary")
 	peers := flag.String("peers", "stormdoor,nginx,haproxy", "who is measured")
@@ -89,46 +89,54 @@ type ground struct {
 
 // play lets one storm loose on one peer, and returns the row of the table.
 func (g ground) play(ctx context.Context, c storm, peer string) (string, error) {
-	o, err := startApart(g.service(c))
+	o, err := startPart("origin", g.service(c).String())
 	if err != nil {
 		return "", err
 	}
 	defer o.stop()
-	p, err := g.start(peer, o.address)
+	var work work
+	if err := o.report(&work); err != nil {
+		return "", err
+	}
+	p, err := g.start(peer, work.Address)
 	if err != nil {
 		return "", err
 	}
 	defer p.stop()
-	var visitors, strangers tally
+	v, err := startPart("visitors", c.name, fmt.Sprint(g.scale), p.address)
+	if err != nil {
+		return "", err
+	}
+	defer v.stop()
 	crowd := newCrowd(ctx, p.address)
-	c.visitors(g, crowd, &visitors)
 	if err := crowd.wait(g.calm); err != nil {
 		return "", err
 	}
-	before := visitors.served.Load()
-	visitors.forget()
-	if err := o.forget(); err != nil {
+	var before, visitors counts
+	if err := errors.Join(v.report(&before), o.report(&work)); err != nil {
 		return "", err
 	}
+	var strangers tally
 	c.storm(g, crowd, &strangers)
 	if err := crowd.wait(g.span); err != nil {
 		return "", err
 	}
-	did, most, busy, err := o.report(g.span)
+	err = errors.Join(v.report(&visitors), o.report(&work))
 	crowd.end()
 	if err != nil {
 		return "", err
 	}
-	if before == 0 && c.calmVisitors {
+	if before.Served == 0 && c.calmVisitors {
 		return "", errors.New("no visitor was served before the storm")
 	}
 	capacity := workers / g.service(c).Seconds()
 	if c.dear > 0 || c.cached {
 		capacity = 0 // the work is of two kinds, and answers in a second say nothing
 	}
-	line := row(peer, &visitors, &strangers, float64(did)/g.span.Seconds(), capacity, busy, most)
+	others := strangers.report()
+	line := row(peer, visitors, others, float64(work.Done)/g.span.Seconds(), capacity, work.Busy.Seconds()/workers/g.span.Seconds(), work.Most)
 	if c.cached {
-		line = strings.TrimSuffix(line, " |") + fmt.Sprintf("; %.1f %% of all requests reached the origin |", 100*float64(did)/float64(max(1, visitors.asked.Load()+strangers.asked.Load())))
+		line = strings.TrimSuffix(line, " |") + fmt.Sprintf("; %.1f %% of all requests reached the origin |", 100*float64(work.Done)/float64(max(1, visitors.Asked+others.Asked)))
 	}
 	return line, nil
 }

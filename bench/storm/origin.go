@@ -36,16 +36,18 @@ func startOrigin(service time.Duration) (*origin, error) {
 
 func (o *origin) stop() { _ = o.server.Close() }
 
-func (o *origin) forget() {
-	o.most.Store(0)
-	o.done.Store(0)
-	o.busy.Store(0)
+// work is what an origin has done since it was asked last.
+type work struct {
+	Address string
+	// Done is how many answers there were, Most how many requests were in flight at most.
+	Done, Most int64
+	// Busy is the time of all workers together: one that is awoken late has worked for longer, so that what is left is what the door
+	// did not use.
+	Busy time.Duration
 }
 
-// report tells how many answers there were, how many requests were in flight at most, and what share of the workers' time was used in span: a
-// worker that is awoken late has worked for longer, so that what is left is what the door did not use.
-func (o *origin) report(span time.Duration) (done, most int64, busy float64) {
-	return o.done.Load(), o.most.Load(), float64(o.busy.Load()) / float64(workers*span)
+func (o *origin) report() work {
+	return work{o.address, o.done.Swap(0), o.most.Swap(0), time.Duration(o.busy.Swap(0))}
 }
 
 var body = []byte(strings.Repeat("0123456789abcde\n", 64))

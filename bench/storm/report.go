@@ -6,21 +6,20 @@ import (
 )
 
 // row is a peer's line in the table of a storm. capacity is 0 where answers in a second say nothing.
-func row(peer string, visitors, strangers *tally, rate, capacity, busy float64, most int64) string {
+func row(peer string, visitors, strangers counts, rate, capacity, busy float64, most int64) string {
 	goodput := "–"
 	if capacity > 0 {
 		goodput = fmt.Sprintf("%.1f %%", 100*rate/capacity)
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %.1f %% | %d | %s |", peer, share(visitors), short(visitors.quantile(.5)), short(visitors.quantile(.99)),
-		share(strangers), short(strangers.quantile(.99)), goodput, 100*busy, most, others(visitors, strangers))
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %.1f %% | %d | %s |", peer, share(visitors), short(visitors.P50), short(visitors.P99),
+		share(strangers), short(strangers.P99), goodput, 100*busy, most, others(visitors, strangers))
 }
 
-func share(t *tally) string {
-	asked := t.asked.Load()
-	if asked == 0 {
+func share(c counts) string {
+	if c.Asked == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.1f %% of %d", 100*float64(t.served.Load())/float64(asked), asked)
+	return fmt.Sprintf("%.1f %% of %d", 100*float64(c.Served)/float64(c.Asked), c.Asked)
 }
 
 func short(d time.Duration) string {
@@ -31,9 +30,9 @@ func short(d time.Duration) string {
 }
 
 // others tells what the answers were that were no 200 in time, visitors before strangers.
-func others(visitors, strangers *tally) string {
-	one := func(t *tally) string {
-		return fmt.Sprintf("%d 5xx, %d 4xx, %d late, %d none", t.refused.Load(), t.banned.Load(), t.late.Load(), t.unanswered.Load())
+func others(visitors, strangers counts) string {
+	one := func(c counts) string {
+		return fmt.Sprintf("%d 5xx, %d 4xx, %d late, %d none", c.Refused, c.Banned, c.Late, c.Unanswered)
 	}
 	return one(visitors) + " / " + one(strangers)
 }

@@ -22,34 +22,48 @@ func TestCrowdReadsAnswersRight(t *testing.T) {
 	}
 	c.all.Wait()
 	c.end()
-	done, most, busy := o.report(time.Second)
-	if all.asked.Load() != 100 || all.served.Load() != 100 || done != 100 || most < 1 || all.quantile(.5) < time.Millisecond || busy < 0.0125 {
-		t.Errorf("asked %d, served %d, the origin did %d, at most %d at once, p50 %v", all.asked.Load(), all.served.Load(), done, most, all.quantile(.5))
+	did, got := o.report(), all.report()
+	if got.Asked != 100 || got.Served != 100 || did.Done != 100 || did.Most < 1 || got.P50 < time.Millisecond || did.Busy < 100*time.Millisecond {
+		t.Errorf("asked %+v, the origin did %+v", got, did)
 	}
 }
 
-// TestOriginApart: the test program is started again as an origin, asked once, and forgets what it has told.
-func TestOriginApart(t *testing.T) {
-	o, err := startApart(time.Millisecond)
+// TestPartsCountByThemselves: this program is started again as an origin and as its visitors, who tell what they have counted.
+func TestPartsCountByThemselves(t *testing.T) {
+	o, err := startPart("origin", "1ms")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.stop()
-	var all tally
-	c := newCrowd(t.Context(), o.address)
-	c.join(client{source: address(16, 0), every: time.Millisecond, path: "/", fields: browser, once: 5, tally: &all})
-	c.all.Wait()
-	c.end()
-	for _, want := range []int64{5, 0} {
-		if done, _, _, err := o.report(time.Second); done != want || err != nil {
-			t.Errorf("it did %d, want %d (%v)", done, want, err)
+	var did work
+	if err := o.report(&did); err != nil {
+		t.Fatal(err)
+	}
+	v, err := startPart("visitors", "flood", "1", did.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.stop()
+	var sum, all int64
+	for got := (counts{}); sum < 50; sum += got.Served { // a hundred visitors ask once a second
+		if err := v.report(&got); err != nil {
+			t.Fatal(err)
 		}
+	}
+	v.stop()
+	for did.Done = 1; did.Done > 0; all += did.Done {
+		if err := o.report(&did); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all < sum {
+		t.Errorf("the origin did %d of the %d that visitors have got", all, sum)
 	}
 }
 
 func TestMain(m *testing.M) {
-	if service := os.Getenv(originEnv); service != "" {
-		if err := beOrigin(service); err != nil {
+	if role := os.Getenv(roleEnv); role != "" {
+		if err := play(role); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -64,7 +78,7 @@ func TestAnswersAreToldApart(t *testing.T) {
 		v.note(status, took)
 	}
 	v.note(200, 2*soon)
-	got := row("peer", &v, &tally{}, 50, 100, 0.625, 7)
+	got := row("peer", v.report(), counts{}, 50, 100, 0.625, 7)
 	for _, want := range []string{"20.0 % of 5", "50.0 %", "62.5 %", "| 7 |", "1 5xx, 1 4xx, 1 late, 1 none"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %s", want, got)
