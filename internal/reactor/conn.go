@@ -44,7 +44,9 @@ type Conn struct {
 	waitingFor direction
 	hangUp     func()
 	place      place
+	apart      bool // watched with those who come first
 
+	first               atomic.Bool // see First
 	closed              atomic.Bool
 	waiting             atomic.Bool // somebody has to be told of a new deadline
 	readBy, writeBy     atomic.Int64

@@ -25,6 +25,7 @@ type loop struct {
 	ticker  *time.Timer
 	ticking atomic.Bool
 	relief  relief
+	rush    rush
 
 	mu      sync.Mutex // guards the following
 	inbox   []message
@@ -43,6 +44,9 @@ type message struct {
 	begin func(*Task)
 	stop  bool
 }
+
+// mostEvents is how many events are taken at once.
+const mostEvents = 256
 
 // maxFree bounds the idle coroutines that a loop keeps with their stacks.
 const maxFree = 256
@@ -81,14 +85,17 @@ func (l *loop) run() {
 		if slept {
 			l.relief.seen(now)
 		}
+		l.rushing(len(events) == mostEvents)
 		for i := range events {
 			if i%reliefLook == reliefLook-1 {
 				l.relieve()
 			}
-			if c := l.find(&events[i]); c != nil {
-				c.happened(events[i].what())
+			if i%rushLook == 0 {
+				l.firstFirst()
 			}
+			l.serve(&events[i])
 		}
+		l.firstFirst()
 		l.readMail()
 		l.wheel.advance(l.now.Load(), (*Conn).timed)
 		l.goOn()
@@ -121,6 +128,9 @@ func (l *loop) readMail() {
 	l.taken, l.inbox = l.inbox, l.taken[:0]
 	l.mu.Unlock()
 	for i := range l.taken {
+		if i%rushLook == rushLook-1 {
+			l.firstFirst()
+		}
 		m := l.taken[i]
 		l.taken[i] = message{}
 		switch {
@@ -190,6 +200,9 @@ func (l *loop) end() {
 	}
 	l.ticker.Stop()
 	l.poll.close()
+	if l.rush.set != nil {
+		l.rush.set.close()
+	}
 }
 
 // setTicker makes sure that the loop wakes up for the next deadline.
@@ -226,7 +239,8 @@ func (l *loop) admit(c *Conn) error {
 	}
 	l.conns[c.fd] = c
 	l.open++
-	return l.poll.add(c.fd, c.generation)
+	c.apart = l.rush.on && c.first.Load()
+	return l.setOf(c.apart).add(c.fd, c.generation)
 }
 
 // dismiss stops watching c.

@@ -33,11 +33,11 @@ const edge = 1 << 31
 // poller is an epoll set. Waiting for it is left to the runtime's own poller, in which it looks like one more
 // connection: so waiting costs no thread, and a busy loop finds its next events without the scheduler.
 type poller struct {
-	fd     int
-	file   *os.File // owns fd
+	set
+	file   *os.File // owns the set
 	raw    syscall.RawConn
 	bell   int // an eventfd: wake rings it
-	events [256]event
+	events [mostEvents]event
 	found  []event
 	looks  int                   // calls of look or nap since the loop began to wait or rest:
 	look   func(fd uintptr) bool // the runtime calls it a second time when it has waited
@@ -45,14 +45,15 @@ type poller struct {
 }
 
 func openPoller() (*poller, error) {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	s, err := openSet()
 	if err != nil {
+		return nil, err
+	}
+	if err := syscall.SetNonblock(s.fd, true); err != nil { // for os.NewFile, which then waits by the runtime's poller
+		s.close()
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil { // for os.NewFile, which then waits by the runtime's poller
-		return nil, errors.Join(fmt.Errorf("epoll: %w", err), syscall.Close(fd))
-	}
-	p := &poller{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	p := &poller{set: s, file: os.NewFile(uintptr(s.fd), "epoll")}
 	p.look, p.nap = p.lookOnce, p.napOnce
 	bell, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if errno != 0 {
@@ -74,39 +75,22 @@ func (p *poller) close() {
 	_ = syscall.Close(p.bell)
 }
 
-// add begins to watch fd. Closing fd ends that.
-func (p *poller) add(fd int, generation int32) error {
-	return p.control(syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{
-		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edge, Fd: int32(fd), Pad: generation})
-}
-
-func (p *poller) remove(fd int) error {
-	return p.control(syscall.EPOLL_CTL_DEL, fd, &syscall.EpollEvent{})
-}
-
-func (p *poller) control(op, fd int, e *syscall.EpollEvent) error {
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(p.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(e)), 0, 0)
-	if errno != 0 {
-		return os.NewSyscallError("epoll_ctl", errno)
-	}
-	return nil
-}
-
 // wait returns what has happened; with block set, not before something has. It is valid until the next call. slept says that
 // the goroutine has given its processor back meanwhile.
 func (p *poller) wait(block bool) (found []event, slept bool) {
 	p.found, p.looks = nil, 0
 	if !block {
-		p.collect(uintptr(p.fd))
+		p.found = p.collect(p.events[:])
 		return p.found, false
 	}
 	p.park(p.look)
 	return p.found, p.looks > 1
 }
 
-func (p *poller) lookOnce(fd uintptr) bool {
+func (p *poller) lookOnce(uintptr) bool {
 	p.looks++
-	return p.collect(fd)
+	p.found = p.collect(p.events[:])
+	return len(p.found) > 0
 }
 
 // rest gives the processor back until the runtime has polled the network. What wait has returned stays valid.
@@ -128,21 +112,6 @@ func (p *poller) napOnce(uintptr) bool {
 func (p *poller) park(f func(fd uintptr) bool) {
 	if err := p.raw.Read(f); err != nil {
 		panic(fmt.Sprintf("waiting for epoll: %v", err)) // the file is open, and has no deadline
-	}
-}
-
-// collect takes what has happened without waiting; false when nothing has.
-func (p *poller) collect(fd uintptr) bool {
-	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
-		switch errno {
-		case 0:
-			p.found = p.events[:n]
-			return n > 0
-		case syscall.EINTR:
-		default:
-			panic(fmt.Sprintf("epoll_wait: %v", errno)) // the arguments are wrong, and would be again
-		}
 	}
 }
 

@@ -23,7 +23,7 @@ func (c *Conn) detach() {
 	if c.std.Load() != nil {
 		return
 	}
-	_ = c.loop.poll.remove(c.fd) // it fails when the loop never watched it
+	_ = c.loop.setOf(c.apart).remove(c.fd) // it fails when the loop never watched it
 	c.loop.dismiss(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,6 +138,7 @@ func (t *Task) Adopt(c *net.TCPConn) (*Conn, error) {
 	}
 	mine := newConn(t.loop, fd, local.AddrPort(), remote.AddrPort())
 	mine.ready = false
+	mine.First(true) // the loop has opened it for somebody who is being served
 	if t.loop.stopping {
 		closeFD(fd)
 		return nil, errStopped

@@ -16,12 +16,19 @@ type event struct{}
 func (*event) about() (fd int, generation int32) { return 0, 0 }
 func (*event) what() happening                   { return 0 }
 
-type poller struct{}
+type set struct{ fd int }
+
+func openSet() (set, error)           { return set{}, errors.ErrUnsupported }
+func (set) close()                    {}
+func (set) add(int, int32) error      { return errors.ErrUnsupported }
+func (set) within(set) error          { return errors.ErrUnsupported }
+func (set) remove(int) error          { return errors.ErrUnsupported }
+func (set) collect(e []event) []event { return nil }
+
+type poller struct{ set }
 
 func openPoller() (*poller, error)                 { return nil, errors.ErrUnsupported }
 func (*poller) close()                             {}
-func (*poller) add(int, int32) error               { return errors.ErrUnsupported }
-func (*poller) remove(int) error                   { return errors.ErrUnsupported }
 func (*poller) wait(bool) ([]event, bool)          { return nil, false }
 func (*poller) rest()                              {}
 func (*poller) wake()                              {}

@@ -129,6 +129,9 @@ func (h *h1Conn) serveNext() bool {
 	if h.settled++; h.strayed.Swap(false) {
 		h.settled = 0
 	}
+	if h.home != nil {
+		h.home.First(h.info.ComesFirst())
+	}
 	return h.state.CompareAndSwap(h1Busy, h1Idle) && !h.srv.closing.Load()
 }
 

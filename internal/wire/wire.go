@@ -26,7 +26,21 @@ type Conn struct {
 	JA4        string
 
 	refusals uint32 // see Refused; atomic, because exchanges of HTTP/2 run side by side
+	first    uint32 // see First
 }
+
+// First says that the connection is a visitor's whom others wait for: its event loop serves it before others, while it has more to do
+// than it can. Where there is no event loop it does nothing.
+func (c *Conn) First(first bool) {
+	n := uint32(0)
+	if first {
+		n = 1
+	}
+	atomic.StoreUint32(&c.first, n)
+}
+
+// ComesFirst reports what First has said.
+func (c *Conn) ComesFirst() bool { return atomic.LoadUint32(&c.first) != 0 }
 
 // Refused notes that a request of the connection was refused, and returns how many have been since the last one that
 // was not: see NotRefused.

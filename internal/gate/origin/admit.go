@@ -58,6 +58,7 @@ func (c *call) admit(ctx context.Context) flow.Reason {
 	expected := a.permit.Expected()
 	j := p.clients.Judge(now, a.claim, expected, a.permit.Origin())
 	o.Priority, o.Level, a.payer = j.Priority.String(), j.Level, j.Payer
+	c.ex.Conn().First(j.Priority <= admission.Known)
 	c.charge(now, expected)
 	await := func(left func(), begin func(wake func())) { wire.Await(ctx, left, begin) }
 	refusal := p.gate.Wait(await, now, j.Priority, j.Level, &a.permit)

@@ -24,6 +24,7 @@ const testToken = "0123456789abcdef"
 
 // fakeExchange is a visitor that writes down what it is told.
 type fakeExchange struct {
+	conn    wire.Conn
 	ctx     context.Context
 	req     wire.Request
 	body    io.Reader
@@ -88,7 +89,7 @@ func unmarked(via string) string {
 	return before + testToken + mark[8:]
 }
 
-func (ex *fakeExchange) Conn() *wire.Conn         { return &wire.Conn{} }
+func (ex *fakeExchange) Conn() *wire.Conn         { return &ex.conn }
 func (ex *fakeExchange) Request() *wire.Request   { return &ex.req }
 func (ex *fakeExchange) Context() context.Context { return ex.ctx }
 func (ex *fakeExchange) Body() io.Reader          { return ex.body }

@@ -52,8 +52,9 @@ func TestAnswersOfTheCacheMakeAStanding(t *testing.T) {
 		for addr, want := range map[string]string{"192.0.2.1": "known", "192.0.2.2": "new", "192.0.2.3": "new"} {
 			fill(t, p)
 			o := visitAt(addr, time.Now())
-			if p.Forward(visitor("GET", "/"), o); o.Priority != want {
-				t.Errorf("%s has priority %q, want %q", addr, o.Priority, want)
+			ex := visitor("GET", "/")
+			if p.Forward(ex, o); o.Priority != want || ex.Conn().ComesFirst() != (want == "known") {
+				t.Errorf("%s has priority %q, want %q; its connection comes first: %v", addr, o.Priority, want, ex.Conn().ComesFirst())
 			}
 			time.Sleep(time.Second)
 		}
