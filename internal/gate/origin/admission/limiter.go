@@ -74,7 +74,7 @@ type limiter struct {
 	trial   trial          // whether the limit is too low
 	busy    float64        // of late: workers that were busy, by Little's law
 	rate    float64        // of late: answers in a second
-	queue   time.Duration  // of the last window: queueing in the origin,
+	queue   time.Duration  // of the last window: queueing in the origin, or unmeasured,
 	own     time.Duration  // and how late the door itself was
 	late    func() float64 // the integral of the door's own lateness up to now, in s²: see Lag; nil is for never late
 }
@@ -110,8 +110,14 @@ type answer struct {
 	service, spread time.Duration
 }
 
+// unmeasured is the queueing of a window that tells of none.
+const unmeasured time.Duration = -1
+
+// asItCame is the factor by which what is known is not wrong: only what is not known is to be learned.
+const asItCame = 1
+
 func newLimiter(fixed int) limiter {
-	l := limiter{limit: limitFirst, fixed: fixed}
+	l := limiter{limit: limitFirst, fixed: fixed, queue: unmeasured}
 	if fixed > 0 {
 		l.limit = float64(fixed)
 	}
@@ -226,6 +232,10 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 		return 0
 	}
 	if w.known == 0 {
+		l.queue = unmeasured
+		if w.all == 0 {
+			return asItCame // nothing is known of what is asked for
+		}
 		return 0
 	}
 	n := float64(w.known)

@@ -140,7 +140,7 @@ func follow(average float64, value int, span time.Duration) float64 {
 }
 
 // learn takes an answer: taken while so few were in flight that it did not have to wait, or less the queueing that
-// others saw at the same time.
+// others saw at the same time, if that was measured.
 func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool, queue time.Duration) {
 	t := &r.all[i]
 	t.weight = t.weight*halves(now-t.usedAt, weightHalves) + 1
@@ -153,7 +153,7 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 	t.sum += took.Seconds()
 	t.answers++
 	if !clean {
-		if t.n >= learnedFrom || queue <= 0 {
+		if t.n >= learnedFrom || queue < 0 {
 			return
 		}
 		took = max(took-queue, took/clipAt)
@@ -169,16 +169,21 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 	t.spread += (off*(x-t.mean) - t.spread) * part // Welford, "Note on a method for calculating corrected sums", 1962
 }
 
-// relearn takes what the answers of this window took for the service time: the origin has become slower, or faster. Routes that
-// have few answers in it are taken to have become so in the same proportion.
+// relearn takes what the answers of this window took for the service time: the origin has become slower, or faster, or nothing was known.
+// Routes that have few answers in it are taken to have become so in the same proportion.
 func (r *routes) relearn(now time.Duration, factor float64) {
 	for i := range r.all {
 		t := &r.all[i]
-		if t.n == 0 || now-t.usedAt > relearnSpan {
+		enough := t.window == r.window && t.answers >= learnedFrom
+		if enough && t.n < learnedFrom {
+			t.mean, t.spread, t.n = t.sum/float64(t.answers), 0, learnedFrom
+			continue
+		}
+		if factor == asItCame || t.n == 0 || now-t.usedAt > relearnSpan {
 			continue
 		}
 		own := factor
-		if t.window == r.window && t.answers >= learnedFrom {
+		if enough {
 			own = t.sum / float64(t.answers) / t.mean
 		}
 		t.mean *= own

@@ -156,3 +156,33 @@ func TestFloodOfManyKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestStartUnderLoad: the door starts before an origin of 40 workers that are used to 90 %, or asked for twenty times as much, so that many are in
+// flight from the first moment on and no answer tells what one takes when nobody waits.
+func TestStartUnderLoad(t *testing.T) {
+	for seed := range uint64(6) {
+		s := newSim(40, seed)
+		s.readers(40*.9/visitCost, 20*time.Second)
+		s.run(5 * time.Second)
+		s.forget()
+		s.run(21 * time.Second)
+		if v := s.tally("readers"); v.refused > 0 || v.p99() > 300*ms {
+			t.Errorf("seed %d: %d of %d refused, p99 %v, limit %.1f", seed, v.refused, v.asked, v.p99(), s.d.limiter.limit)
+		}
+	}
+	for seed := range uint64(6) {
+		s := newSim(8, seed)
+		s.readers(8*.2/visitCost, 20*time.Second)
+		s.stream(20*8/.01, 20*time.Second, func() *ask {
+			a := botPage()
+			a.route.Tag, a.service = uint64(1+s.rnd.IntN(15))<<60, 10*ms
+			return a
+		})
+		s.run(2 * time.Second)
+		s.forget()
+		s.run(20 * time.Second)
+		if v := s.tally("readers"); v.share() < 0.99 || v.p99() > 200*ms || at(s.queued, .99) > 50*ms {
+			t.Errorf("seed %d, in a storm: %.2f %% of the readers served, p99 %v, queueing p99 %v, limit %.1f", seed, 100*v.share(), v.p99(), at(s.queued, .99), s.d.limiter.limit)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	d := &g.desk
-	s := Status{Limit: d.limiter.most(), InFlight: d.inFlight, Sending: d.lent, Waiting: d.line.n, Queueing: d.limiter.queue.Seconds(), Late: d.limiter.own.Seconds(),
+	s := Status{Limit: d.limiter.most(), InFlight: d.inFlight, Sending: d.lent, Waiting: d.line.n, Queueing: max(0, d.limiter.queue).Seconds(), Late: d.limiter.own.Seconds(),
 		Admitted: map[string]uint64{}, Refused: map[string]uint64{}}
 	for p := range Excess + 1 {
 		if n := g.admitted[p].Load(); n > 0 {
