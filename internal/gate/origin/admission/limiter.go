@@ -248,14 +248,22 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 	if done, factor := l.try(now); done {
 		return factor
 	}
-	switch {
-	case queue > overload.Seconds()+noise:
-		return l.overload(now, span, needed)
-	case surplus < -comfort.Seconds()-noise:
+	if surplus < -comfort.Seconds()-noise {
 		l.calm()
 		return took / service // nothing takes less than its service time
 	}
-	l.calm()
+	if queue > target.Seconds()+noise {
+		if l.crowds.follow(&w.crowds); l.crowds.slower() {
+			l.absolve()
+			return took / service
+		}
+	} else {
+		l.crowds = crowds{}
+	}
+	if queue > overload.Seconds()+noise {
+		return l.overload(now, span, needed)
+	}
+	l.first, l.lowered = evidence{}, false
 	l.healthy = max(l.healthy*halves(span, time.Minute), float64(w.crowdMost))
 	if w.bound && queue > max(comfort.Seconds(), service*saturated)+noise {
 		l.trouble = max(l.trouble, now+troubleFor)
@@ -269,12 +277,7 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 
 // overload lowers the limit after a window with queueing, unless the queueing is none.
 func (l *limiter) overload(now, span time.Duration, needed float64) (factor float64) {
-	l.crowds.follow(&l.w.crowds)
 	of := l.w.sum()
-	if l.crowds.slower() {
-		l.absolve()
-		return of.ratio()
-	}
 	if !l.overloaded() && !l.w.bound { // one window may be chance, and nobody waits whom a lower limit would keep off
 		l.first = evidence{now, of}
 		return 0
