@@ -1,11 +1,15 @@
 package admission
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 const (
 	crowdClasses = 2 * 14 // half octaves, up to limitMost
 	crowdLeast   = 3      // answers on either side, and
 	crowdFewer   = 0.3    // how much fewer were in flight with the one side, for a finding
+	crowdSure    = 0.1    // how far the time that either side took may be off by chance, as a part of it
 )
 
 // crowds sums up answers by how many were in flight with them, in two ways: when the request was sent, which is what it waits for in an
@@ -15,8 +19,14 @@ type crowds struct{ sent, most crowdTable }
 
 type crowdTable [crowdClasses]crowdSum
 
-// crowdSum is the sum of n answers: the seconds that they took and that they should have taken, and how many were in flight with each.
-type crowdSum struct{ n, took, service, crowd float64 }
+// crowdSum is the sum of n answers: the seconds that they took and that they should have taken, how many were in flight with each, and
+// the products of those seconds.
+type crowdSum struct{ n, took, service, crowd, tookTook, tookService, serviceService float64 }
+
+func sumOf(a answer, crowd int) crowdSum {
+	took, service := a.took.Seconds(), a.service.Seconds()
+	return crowdSum{1, took, service, float64(crowd), took * took, took * service, service * service}
+}
 
 func (c *crowds) add(a answer) {
 	c.sent.add(a, max(a.flying, 1))
@@ -35,14 +45,14 @@ func (c *crowds) slower() bool { return c.sent.slower() && c.most.slower() }
 func (t *crowdTable) add(a answer, crowd int) {
 	octave := bits.Len(uint(crowd)) - 1
 	class := 2*octave + int(uint(crowd)<<1>>octave&1)
-	t[min(class, crowdClasses-1)].plus(crowdSum{1, a.took.Seconds(), a.service.Seconds(), float64(crowd)})
+	t[min(class, crowdClasses-1)].add(sumOf(a, crowd), 1)
 }
 
 func (t *crowdTable) follow(w *crowdTable) {
 	for i := range t {
 		s := &t[i]
-		s.n, s.took, s.service, s.crowd = s.n/2, s.took/2, s.service/2, s.crowd/2
-		s.plus(w[i])
+		s.add(*s, -0.5)
+		s.add(w[i], 1)
 	}
 }
 
@@ -50,25 +60,35 @@ func (t *crowdTable) follow(w *crowdTable) {
 func (t *crowdTable) slower() bool {
 	var few, many crowdSum
 	for _, s := range t {
-		many.plus(s)
+		many.add(s, 1)
 	}
 	for i, enough := 0, max(crowdLeast, many.n/4); i < len(t) && few.n < enough; i++ {
-		few.plus(t[i])
-		many.minus(t[i])
+		few.add(t[i], 1)
+		many.add(t[i], -1)
 	}
 	if few.n < crowdLeast || many.n < crowdLeast {
 		return false
 	}
 	fewer := 1 - few.mean(few.crowd)/many.mean(many.crowd)
-	return fewer >= crowdFewer && 1-few.part(&many) <= elastic*fewer
+	return fewer >= crowdFewer && 1-few.part(&many) <= elastic*fewer && few.sure() && many.sure()
 }
 
-func (s *crowdSum) plus(t crowdSum) {
-	s.n, s.took, s.service, s.crowd = s.n+t.n, s.took+t.took, s.service+t.service, s.crowd+t.crowd
+// add adds u, so many times.
+func (s *crowdSum) add(u crowdSum, times float64) {
+	s.n += times * u.n
+	s.took += times * u.took
+	s.service += times * u.service
+	s.crowd += times * u.crowd
+	s.tookTook += times * u.tookTook
+	s.tookService += times * u.tookService
+	s.serviceService += times * u.serviceService
 }
 
-func (s *crowdSum) minus(t crowdSum) {
-	s.n, s.took, s.service, s.crowd = s.n-t.n, s.took-t.took, s.service-t.service, s.crowd-t.crowd
+// sure reports whether the ratio is no chance: of requests whose cost varies much on one route it takes many to tell.
+func (s *crowdSum) sure() bool {
+	r := s.ratio()
+	spread := s.tookTook - 2*r*s.tookService + r*r*s.serviceService // of what they took around the ratio, squared
+	return math.Sqrt(max(0, spread)) <= crowdSure*s.took
 }
 
 // mean is one of the sums for each answer.

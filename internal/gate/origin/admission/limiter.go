@@ -32,6 +32,7 @@ const (
 	badForget   = 30 * time.Second       // a limit that was too high is forgotten after this long
 	floorHalves = time.Second            // the floor halves in this time while the origin is overloaded
 	elastic     = 0.3                    // see limiter.inelastic
+	beliefMost  = 4                      // see limiter.believes
 	fallMost    = 4                      // the limit falls to this part of it at once, so that there is evidence on the way
 	staleAfter  = 100 * time.Millisecond // how long a decrease is given to show an effect, at least
 )
@@ -72,6 +73,7 @@ type limiter struct {
 	lowered bool           // the limit was, in the present overload
 	crowds  crowds         // of its windows
 	trial   trial          // whether the limit is too low
+	slower  belief         // that the origin has become so
 	busy    float64        // of late: workers that were busy, by Little's law
 	rate    float64        // of late: answers in a second
 	queue   time.Duration  // of the last window: queueing in the origin, or unmeasured,
@@ -83,14 +85,15 @@ type limiter struct {
 type window struct {
 	began         time.Duration
 	n, failed     int
-	took, service float64 // seconds: sums of the times taken and of the service times
-	variance      float64 // sum of the variances of the service times
-	known         int     // answers whose service time is known and that were sent under the present limit
-	all           float64 // seconds: the service of all answers, as far as it is known
-	bound         bool    // somebody had to wait for the limit
-	peak          int     // most in flight
-	crowd         float64 // sum of how many were in flight when the known answers were sent
-	crowdMost     int     // and the most of them
+	took, service float64  // seconds: sums of the times taken and of the service times
+	variance      float64  // sum of the variances of the service times
+	known         int      // answers whose service time is known and that were sent under the present limit, and
+	sum           crowdSum // what they come to
+	all           float64  // seconds: the service of all answers, as far as it is known
+	bound         bool     // somebody had to wait for the limit
+	peak          int      // most in flight
+	crowd         float64  // sum of how many were in flight when the known answers were sent
+	crowdMost     int      // and the most of them
 	crowds        crowds
 	late          float64 // limiter.late when the window began
 }
@@ -169,6 +172,7 @@ func (l *limiter) answered(now time.Duration, a answer) (factor float64) {
 			w.crowd += float64(a.flying)
 			w.crowdMost = max(w.crowdMost, a.flying)
 			w.crowds.add(a)
+			w.sum.add(sumOf(a, a.flying), 1)
 		}
 	}
 	return l.advance(now)
@@ -191,6 +195,9 @@ func (l *limiter) advance(now time.Duration) (factor float64) {
 	if l.late != nil {
 		late = l.late()
 	}
+	if l.trial.on && now-l.trial.since > 2*trialMost { // nothing came that tells anything
+		l.endTrial(now)
+	}
 	if span < 2*windowMost { // longer: it was quiet, and an average over the quiet says nothing
 		factor = l.judge(now, span, max(0, late-w.late))
 	}
@@ -198,9 +205,6 @@ func (l *limiter) advance(now time.Duration) (factor float64) {
 	l.windows++
 	return factor
 }
-
-// sum is of the known answers.
-func (w *window) sum() crowdSum { return crowdSum{float64(w.known), w.took, w.service, w.crowd} }
 
 // telling reports whether the window has enough answers for a finding.
 func (w *window) telling(limit float64) bool {
@@ -253,8 +257,8 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 		return took / service // nothing takes less than its service time
 	}
 	if queue > target.Seconds()+noise {
-		if l.crowds.follow(&w.crowds); l.crowds.slower() {
-			l.absolve()
+		if l.crowds.follow(&w.crowds); l.crowds.slower() && l.believes(now, w.crowd/n) {
+			l.absolve(now)
 			return took / service
 		}
 	} else {
@@ -277,7 +281,7 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 
 // overload lowers the limit after a window with queueing, unless the queueing is none.
 func (l *limiter) overload(now, span time.Duration, needed float64) (factor float64) {
-	of := l.w.sum()
+	of := l.w.sum
 	if !l.overloaded() && !l.w.bound { // one window may be chance, and nobody waits whom a lower limit would keep off
 		l.first = evidence{now, of}
 		return 0
@@ -290,17 +294,38 @@ func (l *limiter) overload(now, span time.Duration, needed float64) (factor floa
 		l.bad, l.badAt, l.lowered = l.limit, now, true
 	}
 	if l.inelastic(now, of) {
-		l.absolve()
+		l.absolve(now)
 		return of.ratio()
 	}
 	l.lower(now, max(needed, l.healthy, l.limit/fallMost, limitLeast))
 	return 0
 }
 
+// believes reports whether an origin may have become slower with so many in flight. It may several times in a row while it becomes so and more come
+// to be in flight by that; but who goes on to find it so while ever more are in flight has let a queue grow.
+func (l *limiter) believes(now time.Duration, crowd float64) bool {
+	b := &l.slower
+	if now-b.at > badForget || b.at == 0 {
+		b.crowd = max(crowd, limitFirst/beliefMost)
+	}
+	if crowd > beliefMost*b.crowd {
+		return false
+	}
+	b.at = now
+	return true
+}
+
+// belief is a finding that the origin has become slower: when it was made last, and with how many in flight the first time.
+type belief struct {
+	at    time.Duration
+	crowd float64
+}
+
 // absolve gives the limit back that was lowered for nothing: it is not the origin that has too much to do. With the right service times
 // the next window says where the limit belongs.
-func (l *limiter) absolve() {
-	l.limit, l.bad, l.trouble = max(l.limit, l.bad), 0, 0
+func (l *limiter) absolve(now time.Duration) {
+	l.limit, l.trouble, l.tried = max(l.limit, l.bad), 0, true
+	l.bad, l.badAt = l.limit, now // from there on it grows slowly
 	l.calm()
 }
 

@@ -17,6 +17,7 @@ const (
 	learnedFrom  = 3               // answers from which a service time is believed
 	learnedMost  = 256             // the newest answer counts for at least one in so many
 	learnedAgain = 16              // answers that what was learned anew stands for
+	relearnFrom  = 8               // answers of late from which a service time is learned anew
 	relearnSpan  = 2 * time.Second // routes without an answer for so long keep their service time
 	clipAt       = 8               // times the mean: what is beyond it counts as this much
 
@@ -35,7 +36,7 @@ type route struct {
 	n        uint32  // clean answers, up to learnedMost
 	mean     float64 // seconds: service time, from clean answers
 	sum      float64 // seconds: what the answers of the limiter's window took in all,
-	answers  uint32  // how many they are
+	answers  float64 // how many they are
 	window   uint32  // and which window that is
 	spread   float64 // seconds: mean distance from the mean
 	load     float64 // forwards in flight, a moving average
@@ -148,7 +149,8 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 	t.forwards++
 	t.times.add(took)
 	if t.window != r.window {
-		t.window, t.sum, t.answers = r.window, 0, 0
+		left := math.Exp2(-float64(r.window - t.window))
+		t.window, t.sum, t.answers = r.window, left*t.sum, left*t.answers
 	}
 	t.sum += took.Seconds()
 	t.answers++
@@ -174,9 +176,9 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 func (r *routes) relearn(now time.Duration, factor float64) {
 	for i := range r.all {
 		t := &r.all[i]
-		enough := t.window == r.window && t.answers >= learnedFrom
+		enough := t.window == r.window && t.answers >= relearnFrom
 		if enough && t.n < learnedFrom {
-			t.mean, t.spread, t.n = t.sum/float64(t.answers), 0, learnedFrom
+			t.mean, t.spread, t.n = t.sum/t.answers, 0, learnedFrom
 			continue
 		}
 		if factor == asItCame || t.n == 0 || now-t.usedAt > relearnSpan {
@@ -184,7 +186,7 @@ func (r *routes) relearn(now time.Duration, factor float64) {
 		}
 		own := factor
 		if enough {
-			own = t.sum / float64(t.answers) / t.mean
+			own = t.sum / t.answers / t.mean
 		}
 		t.mean *= own
 		t.spread *= own * own

@@ -53,7 +53,7 @@ func TestOriginThatIsSlowIsNotThrottled(t *testing.T) {
 		}{{10, 0, .25}, {10, 0, .7}, {3, 0, .5}, {3, 0, .8}, {1, 100 * ms, .4}, {1, 30 * ms, .4}, {1, 0, .85}} {
 			t.Run(fmt.Sprintf("%s, x%d +%v, %.0f %% used", o.name, c.times, c.plus, 100*c.use), func(t *testing.T) {
 				slow := func(limit float64) (late float64, p99 time.Duration) {
-					const seeds = 4
+					const seeds = 3
 					for seed := range uint64(seeds) {
 						s := newSim(o.workers, seed)
 						s.shares = o.shares
@@ -147,7 +147,7 @@ func TestFloodOfManyKinds(t *testing.T) {
 				s.forget()
 				s.run(30 * time.Second)
 				v := s.tally("readers")
-				wait := 500 * ms * c.slower
+				wait := 700 * ms * c.slower // a search takes 100 ms, and longer where the workers take turns
 				t.Logf("readers %.2f %% p99 %v, queueing p50 %v p99 %v, most in flight %d", 100*v.share(), v.p99(), at(s.queued, .5), at(s.queued, .99), s.mostFlying)
 				if v.share() < 0.99 || v.p99() > wait {
 					t.Errorf("%.2f %% of the readers were served, p99 %v; most in flight %d", 100*v.share(), v.p99(), s.mostFlying)
@@ -181,8 +181,85 @@ func TestStartUnderLoad(t *testing.T) {
 		s.run(2 * time.Second)
 		s.forget()
 		s.run(20 * time.Second)
-		if v := s.tally("readers"); v.share() < 0.99 || v.p99() > 200*ms || at(s.queued, .99) > 50*ms {
+		if v := s.tally("readers"); v.share() < 0.99 || v.p99() > 200*ms || at(s.queued, .99) > 80*ms { // what they take is learned with what queued
 			t.Errorf("seed %d, in a storm: %.2f %% of the readers served, p99 %v, queueing p99 %v, limit %.1f", seed, 100*v.share(), v.p99(), at(s.queued, .99), s.d.limiter.limit)
+		}
+	}
+}
+
+// TestHostileCostsDoNotPushTheOriginOver: bots ask for one route whose cost differs from request to request, by chance or as they like, for five minutes. Neither chance
+// nor a trial may take their queue for an origin that has become slower, time and again, until the origin has no end to its work.
+func TestHostileCostsDoNotPushTheOriginOver(t *testing.T) {
+	page := func(cost time.Duration) *ask {
+		return &ask{from: "bots", priority: New, level: 6, route: Route{Tag: 9 << 60, Method: "GET", Path: "/"}, service: cost}
+	}
+	pulses := func(period time.Duration, dear, cheap int) func(s *sim, end time.Duration) {
+		return func(s *sim, end time.Duration) {
+			var pulse func()
+			pulse = func() {
+				if s.now >= end {
+					return
+				}
+				for range dear {
+					s.arrive(page(2 * time.Second))
+				}
+				for i := range cheap {
+					s.after(time.Duration(i)*ms/4, func() { s.arrive(page(ms)) })
+				}
+				s.after(period, pulse)
+			}
+			pulse()
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		workers int
+		shares  bool
+		least   float64 // of the readers
+		bots    func(s *sim, end time.Duration)
+	}{
+		{"one in eleven is not stored, 2 in turns", 2, true, 0.97, func(s *sim, end time.Duration) {
+			s.stream(625, end, func() *ask {
+				if s.rnd.IntN(10) == 0 {
+					return page(300 * ms)
+				}
+				return page(2 * ms)
+			})
+		}},
+		{"one in twenty is dear, 4 in turns", 4, true, 0.93, func(s *sim, end time.Duration) {
+			s.stream(1600, end, func() *ask {
+				if s.rnd.IntN(20) == 0 {
+					return page(500 * ms)
+				}
+				return page(ms)
+			})
+		}},
+		{"pulses, 8 workers", 8, false, 0.97, pulses(time.Second, 8, 100)},
+		{"pulses, 4 in turns", 4, true, 0.75, pulses(300*ms, 4, 240)},
+		{"dear and cheap by turns, 8 workers", 8, false, 0.7, func(s *sim, end time.Duration) {
+			s.stream(2400, end, func() *ask {
+				if s.now/(2*time.Second)%2 == 0 {
+					return page(ms)
+				}
+				return page(2 * time.Second)
+			})
+		}},
+	} {
+		for seed := range uint64(2) {
+			s := newSim(c.workers, seed)
+			s.shares = c.shares
+			const end = 310 * time.Second
+			s.readers(.2*float64(c.workers)/visitCost, end)
+			s.run(8 * time.Second)
+			c.bots(s, end)
+			s.run(10 * time.Second)
+			s.forget()
+			s.run(end)
+			v := s.tally("readers")
+			t.Logf("%s, seed %d: readers %.1f %%, p99 %v, most in flight %d", c.name, seed, 100*v.share(), v.p99(), s.mostFlying)
+			if v.share() < c.least || s.mostFlying > 150 {
+				t.Errorf("%s, seed %d: %.1f %% of the readers served, most in flight %d", c.name, seed, 100*v.share(), s.mostFlying)
+			}
 		}
 	}
 }

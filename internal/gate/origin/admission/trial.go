@@ -8,7 +8,9 @@ const (
 	trialStep  = 1.5                    // this much higher
 	trialFull  = 32                     // for so many answers,
 	trialLeast = 300 * time.Millisecond // at least for so long
-	trialMost  = 2 * time.Second        // and at most;
+	trialMost  = 2 * time.Second        // and at most,
+	trialDoubt = 2 * overload           // where answers take no longer than this beyond what they should,
+	trialTook  = trialMost / 4          // nor than this in all: what is sent in the trial has to be back before its end;
 	trialAgain = 30 * time.Second       // so long after one that was in vain comes the next, and then after twice as long,
 	trialRare  = 5 * time.Minute        // up to this
 )
@@ -28,17 +30,18 @@ type trial struct {
 // try looks at a window. done says that nothing else is to be learned from it, and factor is what the trial has found: see judge.
 func (l *limiter) try(now time.Duration) (done bool, factor float64) {
 	t, w := &l.trial, &l.w
-	of := w.sum()
 	if t.on {
-		t.during.plus(of)
-		return true, l.endTrial(now)
+		t.during.add(w.sum, 1)
+		return true, l.tryOn(now)
 	}
 	if !w.bound || l.limit < t.limit*(1-trialMoved) || l.limit > t.limit*(1+trialMoved) {
 		t.restart(now, l.limit)
 		return false, 0
 	}
-	t.before.plus(of)
-	if now-t.since < trialAfter || now < t.next || t.before.n < trialFull || t.before.surplus() < comfort.Seconds() {
+	t.before.add(w.sum, 1)
+	b := &t.before
+	if now-t.since < trialAfter || now < t.next || b.n < trialFull || !b.sure() || l.limit*trialStep > limitMost ||
+		b.surplus() < comfort.Seconds() || b.surplus() > trialDoubt.Seconds() || b.mean(b.took) > trialTook.Seconds() {
 		return false, 0
 	}
 	t.on, t.since, t.limit = true, now, l.limit
@@ -46,29 +49,34 @@ func (l *limiter) try(now time.Duration) (done bool, factor float64) {
 	return true, 0
 }
 
-// endTrial ends a trial when it is time.
-func (l *limiter) endTrial(now time.Duration) (factor float64) {
+// tryOn ends a trial when it is time. Answers that would come later are not waited for, so that it is no finding when few have come.
+func (l *limiter) tryOn(now time.Duration) (factor float64) {
 	t := &l.trial
-	if span := now - t.since; span < trialMost && (span < trialLeast || t.during.n < trialFull) {
+	b, d := &t.before, &t.during
+	worse := d.n >= crowdLeast && d.mean(d.took) > trialStep*b.mean(b.took)+overload.Seconds()
+	switch span := now - t.since; {
+	case worse || span >= trialMost:
+	case span < max(trialLeast, seconds(4*b.mean(b.took))) || d.n < trialFull:
 		return 0
 	}
-	defer func() { t.restart(now, l.limit) }()
-	if t.during.n < crowdLeast {
-		return 0
+	if more := d.mean(d.crowd)/b.mean(b.crowd) - 1; !worse && d.n >= trialFull && d.sure() && more >= elastic*(trialStep-1) && 1/b.part(d)-1 <= elastic*more && l.believes(now, d.mean(d.crowd)) {
+		factor = d.ratio()
+		t.next, t.pause = 0, 0
+		t.restart(now, l.limit)
+		l.absolve(now)
+		return factor
 	}
-	more := t.during.mean(t.during.crowd)/t.before.mean(t.before.crowd) - 1
-	switch {
-	case more < elastic*(trialStep-1): // nobody wanted the places
-		return 0
-	case 1/t.before.part(&t.during)-1 > elastic*more:
-		l.lower(now, t.limit)
-		t.pause = min(max(2*t.pause, trialAgain), trialRare)
-		t.next = now + t.pause
-		return 0
-	}
-	t.next, t.pause = 0, 0
-	l.absolve()
-	return t.during.ratio()
+	l.endTrial(now)
+	return 0
+}
+
+// endTrial takes back what was in vain.
+func (l *limiter) endTrial(now time.Duration) {
+	t := &l.trial
+	l.lower(now, t.limit)
+	t.pause = min(max(2*t.pause, trialAgain), trialRare)
+	t.next = now + t.pause
+	t.restart(now, l.limit)
 }
 
 func (t *trial) restart(now time.Duration, limit float64) {
