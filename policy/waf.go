@@ -66,13 +66,13 @@ type WAF struct {
 type GraphQL struct {
 	// Depth is how many selections may enclose each other. Default 30; what asks for a whole schema has 15.
 	Depth int `yaml:"depth,omitempty" default:"30" min:"1" max:"1000"`
-	// Aliases is how many fields may be asked for under another name: so a password is tried many times in one request. Default 200.
-	Aliases int `yaml:"aliases,omitempty" default:"200" min:"1" max:"100000"`
+	// Aliases is how many fields may be asked for under another name: so a password is tried many times in one request. Default 500.
+	Aliases int `yaml:"aliases,omitempty" default:"500" min:"1" max:"100000"`
 	// Fields is how many fields may be selected, those of fragments as often as they are spread. Default 10000.
 	Fields int `yaml:"fields,omitempty" default:"10000" min:"1" max:"1000000"`
-	// Cost is how many fields the answer may have, by what the arguments first, last and limit say of the lists in it; a variable
-	// counts as 10. Default 1000000.
-	Cost int `yaml:"cost,omitempty" default:"1000000" min:"1" max:"1000000000"`
+	// Cost is how many fields the answer may have, by what the arguments first, last and limit say of the lists in it, and what is
+	// sent for variables. Default 10000000.
+	Cost int `yaml:"cost,omitempty" default:"10000000" min:"1" max:"1000000000"`
 	// Documents is how many documents may come in one request, as a JSON array. Default 50.
 	Documents int `yaml:"documents,omitempty" default:"50" min:"1" max:"10000"`
 	// Introspection says whether the schema may be asked for: allow (default) or refuse.

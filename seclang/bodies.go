@@ -23,6 +23,7 @@ func (t *Transaction) readRequestBody() {
 		return
 	}
 	text, declared := t.requestPieces, kind
+	t.bodyText = text
 	t.cost.Work += int64(len(text))
 	limits := body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: t.singles[inboundDataError] == "1"}
 	limits.Tokens = t.piece || t.rules.nested && !limits.Partial

@@ -45,6 +45,17 @@ func TestGraphQLIsCountedWhereverItStands(t *testing.T) {
 		{"with a description", "/graphql", json, `{"query":"\"\"\"what it is for\"\"\" query Q(\"a number\" $n: Int) { a(n: $n) }"}`, "documents 1 depth 1 fields 1 aliases 0 cost 1 introspection 0"},
 		{"a fragment with variables", "/graphql", json, `{"query":"{ ...F } fragment F($n: Int = 1) on T { a: b }"}`, "documents 1 depth 1 fields 1 aliases 1 cost 1 introspection 0"},
 		{"what breaks off counts as far as it goes", "/graphql", json, `{"query":"{ a: b { c: d"}`, "documents 1 depth 2 fields 2 aliases 2 cost 2 introspection 0"},
+		{"in JSON of any type", "/graphql", "text/plain", `{"query":"` + document + `"}`, counts},
+		{"in JSON said to be a document", "/graphql", "application/graphql", `{"query":"` + document + `"}`, "documents 2 depth 3 fields 3 aliases 1 cost 52 introspection 0"},
+		{"in a field of any case", "/graphql", json, `{"Query":"` + document + `"}`, counts},
+		{"in the operations of a form", "/graphql", form, "operations=" + strings.ReplaceAll(`{"query":"`+document+`","variables":{}}`, " ", "+"), counts},
+		{"behind more comments than are kept", "/graphql", json, `{"query":"` + strings.Repeat(`#\n`, 20_000) + document + `"}`, counts},
+		{"behind a line separator", "/graphql", json, "{\"query\":\"\u2028# x\u2028" + document + "\"}", "documents 1 depth 3 fields 3 aliases 1 cost 52 introspection 0"},
+		{"in what is a comment for others", "/graphql", json, "{\"query\":\"{ a # x\u2028 b { c } }\"}", "documents 1 depth 2 fields 3 aliases 0 cost 3 introspection 0"},
+		{"a number that a name follows", "/graphql", json, `{"query":"{ a(x:1y:2,first:5) { b { c } } }"}`, "documents 1 depth 3 fields 3 aliases 0 cost 11 introspection 0"},
+		{"a word that others take for two", "/graphql", json, `{"query":"queryX{ a { b { c } } }"}`, "documents 1 depth 3 fields 3 aliases 0 cost 3 introspection 0"},
+		{"a length that is sent for a variable", "/graphql", json, `{"variables":{"n":50,"id":700},"query":"query($n: Int, $id: ID) { a(first: $n, id: $id) { b } }"}`, "documents 1 depth 2 fields 2 aliases 0 cost 51 introspection 0"},
+		{"a length that a variable has by default", "/graphql", json, `{"query":"{ ...F } fragment F on Q { a(first: $n) { b } } query Q($n: Int = 50) { ...F }"}`, "documents 1 depth 2 fields 2 aliases 0 cost 51 introspection 0"},
 		{"a search", "/search?query=oak+door", json, `{"query":"fragment of a door"}`, ""},
 		{"a query of another kind", "/search", json, `{"query":{"match":{"title":"{a}"}}}`, ""},
 		{"another field", "/graphql", json, `{"subquery":"{a}","x":{"query":"{a}"},"queries":["{a}"]}`, ""},
@@ -55,9 +66,34 @@ func TestGraphQLIsCountedWhereverItStands(t *testing.T) {
 	}
 }
 
+// TestGraphQLOfOneRequestIsNotAnothers: transactions are used again.
+func TestGraphQLOfOneRequestIsNotAnothers(t *testing.T) {
+	r, err := Compile(nil, Options{Directives: "SecRuleEngine On\nSecRequestBodyAccess On\nSecRule GRAPHQL:depth \"@gt 2\" \"id:1,phase:2,deny\"\n", Nested: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(body string) bool {
+		tx := r.New(Start{})
+		defer tx.Close()
+		tx.RequestLine("POST", "/graphql", "HTTP/1.1")
+		tx.RequestHeader("Content-Type", "application/graphql")
+		tx.RequestHeadersEnd()
+		tx.RequestBody([]byte(body))
+		return tx.RequestEnd().Refuses()
+	}
+	for range 100 {
+		if !ask("{a{b{c}}}") {
+			t.Fatal("a deep document passes")
+		}
+		if ask("") {
+			t.Fatal("a request is refused for the document of another")
+		}
+	}
+}
+
 func TestGraphQLThatIsTooDeepToReadIsDeep(t *testing.T) {
 	got := asked(t, "/", "application/json", `{"query":"`+strings.Repeat("{a", 2000)+`"}`)
-	if !strings.Contains(got, "depth 1025 ") {
+	if !strings.Contains(got, "depth 2000 ") {
 		t.Errorf("%q", got)
 	}
 }

@@ -34,7 +34,8 @@ type Transaction struct {
 
 	requestPieces, responsePieces []byte
 	parsed                        body.Fields // of the request's body
-	documents                     body.Fields // of GraphQL, in its fields
+	bodyText                      []byte      // the request's body as it was read, unpacked
+	documents, operations         body.Fields // of GraphQL: a document, and JSON that holds some
 
 	interruption, would Interruption
 	matches             []Match
@@ -93,6 +94,7 @@ func (t *Transaction) Close() {
 	clear(t.removed)
 	t.anyRemoved, t.allow = false, noAllowance
 	t.forceRequestBody, t.forceResponseBody, t.piece = false, false, false
+	t.bodyText = nil
 	t.requestPieces, t.responsePieces = reuse(t.requestPieces), reuse(t.responsePieces)
 	t.interruption, t.would, t.cost = Interruption{}, Interruption{}, Cost{}
 	t.message, t.logData, t.lastVariable, t.lastKey, t.sent, t.start = "", "", "", "", "", Start{}

@@ -79,6 +79,8 @@ type Limits struct {
 	// encoding that blanks hide, and an instruction within a declaration, are overlooked; and a part with only an extended file name, which PHP
 	// takes for a field, is a file and nothing else.
 	AsCoraza bool
+	// Variable is what is sent for a variable of a GraphQL document, where that is a number; nil for nothing.
+	Variable func(name string) (n int, ok bool)
 }
 
 func (l Limits) withDefaults(size int) Limits {

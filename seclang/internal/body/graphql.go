@@ -9,7 +9,8 @@ type Operation struct {
 	// Depth is how many selection sets enclose each other; Fields and Aliases are how many it selects.
 	Depth, Fields, Aliases int
 	// Cost estimates how many fields the answer can have: each field counts as often as the lists around it are long, which
-	// the arguments first, last and limit say, and a variable among these counts as 10.
+	// the arguments first, last and limit say. A variable among these counts as what is sent for it, or as its default, the larger of
+	// both, and as 10 where neither is known.
 	Cost int
 	// Introspection is how many fields of the schema itself it selects: __schema and __type.
 	Introspection int
@@ -21,7 +22,7 @@ const costCeiling = 1 << 40
 // GraphQL parses a GraphQL document (September 2025, section 2) with its executable definitions. It adds to Operations, and its
 // string values to Args, under graphql and the name of the argument, as in graphql.id, and its comments as graphql.#.
 func GraphQL(text []byte, limits Limits, out *Fields) {
-	p := graphqlParser{text: text, limits: limits.withDefaults(len(text)), out: out, fragments: map[string]*definition{}}
+	p := graphqlParser{text: text, sent: limits.Variable, limits: limits.withDefaults(len(text)), out: out, fragments: map[string]*definition{}}
 	p.read()
 	for p.token != "" && !p.failed {
 		p.definition()
@@ -62,7 +63,10 @@ type graphqlParser struct {
 	current    *definition
 	argument   string // whose value is read
 	args       int
-	nested     int // selection sets that are open, those of fragments in place among them
+	variable   string                        // the variable that was read last
+	sent       func(name string) (int, bool) // see Limits.Variable
+	defaults   map[string]int                // of variables; nil until one is wanted
+	nested     int                           // selection sets that are open, those of fragments in place among them
 }
 
 func (p *graphqlParser) fail(kind Kind, text string) {
@@ -270,19 +274,69 @@ func (p *graphqlParser) arguments() int {
 	for !p.failed && !p.accept(")") {
 		p.argument = p.name()
 		p.expect(":", "a GraphQL argument without a value")
-		switch p.argument {
-		case "first", "last", "limit":
-			length = max(length, listLength(p.token))
-		}
+		lists := p.argument == "first" || p.argument == "last" || p.argument == "limit"
+		literal, isVariable := listLength(p.token), p.token == "$"
 		p.value(1)
+		switch {
+		case lists && isVariable:
+			length = max(length, p.variableLength())
+		case lists:
+			length = max(length, literal)
+		}
 	}
 	return length
 }
 
-// listLength reads a number or the start of a variable.
+// variableLength is how long a list the variable that was read last asks for.
+func (p *graphqlParser) variableLength() int {
+	if p.defaults == nil {
+		p.defaults = defaultsOf(p.text)
+	}
+	length, known := p.defaults[p.variable]
+	if p.sent != nil {
+		if n, ok := p.sent(p.variable); ok {
+			length, known = max(length, n), true
+		}
+	}
+	if !known {
+		return listUnknown
+	}
+	return max(length, 1)
+}
+
+// listUnknown is how long a list is taken for that a variable asks for of which nothing is known.
+const listUnknown = 10
+
+// defaultsOf finds the numbers that variables have by default, wherever in a document they are declared: "$n: Int = 5".
+func defaultsOf(text []byte) map[string]int {
+	defaults := map[string]int{}
+	for {
+		i := bytes.IndexByte(text, '$')
+		if i < 0 {
+			return defaults
+		}
+		text = text[i+1:]
+		n := 0
+		for n < len(text) && isNameByte(text[n]) {
+			n++
+		}
+		name := view(text[:n])
+		text = text[n:]
+		end := bytes.IndexAny(text, "$,)({}")
+		if end < 0 {
+			end = len(text)
+		}
+		if _, value, ok := bytes.Cut(text[:end], []byte("=")); ok {
+			value = bytes.TrimLeft(value, " \t\r\n")
+			defaults[name] = max(defaults[name], listLength(view(value)))
+		}
+	}
+}
+
+// listLength reads a number, or the start of a variable.
 func listLength(token string) int {
-	if token == "$" {
-		return 10
+	if len(token) > 0 && token[0] == '$' {
+		return listUnknown
 	}
 	n := 0
 	for i := 0; i < len(token) && '0' <= token[i] && token[i] <= '9'; i++ {
@@ -301,7 +355,7 @@ func (p *graphqlParser) value(depth int) {
 	case p.token == "":
 		p.fail(Malformed, "the GraphQL document ends early")
 	case p.accept("$"):
-		p.name()
+		p.variable = p.name()
 	case p.accept("["):
 		for !p.failed && !p.accept("]") {
 			p.value(depth + 1)

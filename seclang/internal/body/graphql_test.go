@@ -1,6 +1,7 @@
 package body
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 func TestGraphQL(t *testing.T) {
 	for text, want := range map[string]string{
 		`{a}`: "query  depth 1 fields 1 aliases 0 cost 1",
-		`query Q($n: Int = 5, $s: [String!]! = ["x"]) @d(a: "y") { user(id: "1' or 1=1") { n: name, friends(first: 50) { name posts(last: $n) { title } } } }`: "query Q depth 4 fields 6 aliases 1 cost 603",
+		`query Q($n: Int = 5, $s: [String!]! = ["x"]) @d(a: "y") { user(id: "1' or 1=1") { n: name, friends(first: 50) { name posts(last: $n) { title } } } }`: "query Q depth 4 fields 6 aliases 1 cost 353",
 		"mutation M { a(in: {k: \"\"\"b\"c\"\"\", l: [1, -2.5e+3, true, E]}) } # end":                                                                          "mutation M depth 1 fields 1 aliases 0 cost 1",
 		`query { ...F ... on T @include(if: $x) { b } } fragment F on T { c { d ...G } } fragment G on T { e: f }`:                                             "query  depth 2 fields 4 aliases 1 cost 4",
 		`{ a(limit: 1000) { b(first: 1000) { ...F } } } fragment F on T { c(limit: 1000000) { d(limit: 1000000) { e } } }`:                                     "query  depth 5 fields 5 aliases 0 cost 1099511627776",
@@ -61,6 +62,16 @@ func FuzzGraphQL(f *testing.F) {
 		for _, o := range out.Operations {
 			if o.Cost < 0 || o.Cost > costCeiling || o.Depth > 40 || o.Fields < 0 {
 				t.Errorf("%q: %+v", text, o)
+			}
+		}
+		// What is read word by word is a document that fragments do not multiply: its tokens tell as much.
+		loose := Loose(text)
+		if out.Problem.Kind != None || bytes.Contains(text, []byte("...")) {
+			return
+		}
+		for _, o := range out.Operations {
+			if loose.Depth < o.Depth || loose.Fields < o.Fields || loose.Aliases < o.Aliases || loose.Introspection < o.Introspection || loose.Cost < o.Cost && !bytes.Contains(text, []byte("$")) {
+				t.Errorf("%q: %+v, by its tokens %+v", text, o, loose)
 			}
 		}
 	})

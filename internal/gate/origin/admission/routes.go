@@ -177,11 +177,11 @@ func (r *routes) relearn(now time.Duration, factor float64) {
 	for i := range r.all {
 		t := &r.all[i]
 		enough := t.window == r.window && t.answers >= relearnFrom
-		if enough && t.n < learnedFrom {
+		if enough && (t.n < learnedFrom || t.mean <= 0) {
 			t.mean, t.spread, t.n = t.sum/t.answers, 0, learnedFrom
 			continue
 		}
-		if factor == asItCame || t.n == 0 || now-t.usedAt > relearnSpan {
+		if factor == asItCame || t.n == 0 || t.mean <= 0 || now-t.usedAt > relearnSpan {
 			continue
 		}
 		own := factor
