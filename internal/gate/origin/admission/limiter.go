@@ -83,19 +83,17 @@ type limiter struct {
 
 // window sums up the answers of a short time.
 type window struct {
-	began         time.Duration
-	n, failed     int
-	took, service float64  // seconds: sums of the times taken and of the service times
-	variance      float64  // sum of the variances of the service times
-	known         int      // answers whose service time is known and that were sent under the present limit, and
-	sum           crowdSum // what they come to
-	all           float64  // seconds: the service of all answers, as far as it is known
-	bound         bool     // somebody had to wait for the limit
-	peak          int      // most in flight
-	crowd         float64  // sum of how many were in flight when the known answers were sent
-	crowdMost     int      // and the most of them
-	crowds        crowds
-	late          float64 // limiter.late when the window began
+	began     time.Duration
+	n, failed int
+	known     int      // answers whose service time is known and that were sent under the present limit,
+	sum       crowdSum // what they come to, by how many were in flight when they were sent,
+	variance  float64  // and the sum of the variances of their service times
+	all       float64  // seconds: the service of all answers, as far as it is known
+	bound     bool     // somebody had to wait for the limit
+	peak      int      // most in flight
+	crowdMost int      // in flight when a known answer was sent
+	crowds    crowds
+	late      float64 // limiter.late when the window began
 }
 
 // evidence is what an overloaded window showed.
@@ -166,10 +164,7 @@ func (l *limiter) answered(now time.Duration, a answer) (factor float64) {
 		w.all += a.service.Seconds()
 		if a.began >= l.changed {
 			w.known++
-			w.took += a.took.Seconds()
-			w.service += a.service.Seconds()
 			w.variance += a.spread.Seconds() * a.spread.Seconds()
-			w.crowd += float64(a.flying)
 			w.crowdMost = max(w.crowdMost, a.flying)
 			w.crowds.add(a)
 			w.sum.add(sumOf(a, a.flying), 1)
@@ -243,7 +238,7 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 		return 0
 	}
 	n := float64(w.known)
-	took, service := w.took/n, w.service/n
+	took, service := w.sum.took/n, w.sum.service/n
 	own := late / seconds
 	surplus, queue := took-service, took-service-own
 	l.queue, l.own = time.Duration(max(0, queue)*float64(time.Second)), time.Duration(own*float64(time.Second))
@@ -257,7 +252,7 @@ func (l *limiter) judge(now, span time.Duration, late float64) (factor float64) 
 		return took / service // nothing takes less than its service time
 	}
 	if queue > target.Seconds()+noise {
-		if l.crowds.follow(&w.crowds); l.crowds.slower() && l.believes(now, w.crowd/n) {
+		if l.crowds.follow(&w.crowds); l.crowds.slower() && l.believes(now, w.sum.crowd/n) {
 			l.absolve(now)
 			return took / service
 		}
@@ -321,10 +316,13 @@ type belief struct {
 	crowd float64
 }
 
-// absolve gives the limit back that was lowered for nothing: it is not the origin that has too much to do. With the right service times
+// absolve gives the limit back that was lowered for nothing, in the present overload: it is not the origin that has too much to do. With the right service times
 // the next window says where the limit belongs.
 func (l *limiter) absolve(now time.Duration) {
-	l.limit, l.trouble, l.tried = max(l.limit, l.bad), 0, true
+	if l.lowered {
+		l.limit = max(l.limit, l.bad)
+	}
+	l.trouble, l.tried = 0, true
 	l.bad, l.badAt = l.limit, now // from there on it grows slowly
 	l.calm()
 }
