@@ -18,23 +18,30 @@ func (t *Transaction) readGraphQL() {
 		return
 	}
 	g := graphQLReader{t: t}
-	t.documents.Reset()
 	t.operations.Reset()
+	if kind := t.singles[reqbodyProcessor]; kind != "JSON" && kind != "XML" && kind != "MULTIPART" {
+		g.json(t.bodyText)
+	}
+	ofBody := len(t.operations.Args)
+	for i := range t.fields[argsPost] {
+		if f := &t.fields[argsPost][i]; strings.EqualFold(f.key, operations) {
+			g.json(bytesOf(f.value))
+		}
+	}
+	// The variables of a document may be in any of it, so that documents come afterwards.
 	if t.isGraphQL() && len(t.bodyText) > 0 {
 		g.document("", stringOf(t.bodyText))
 	}
-	if kind := t.singles[reqbodyProcessor]; kind != "JSON" && kind != "XML" && kind != "MULTIPART" {
-		g.json("", t.bodyText)
+	for i := range t.operations.Args {
+		shown := ""
+		if i >= ofBody {
+			shown = operations
+		}
+		g.field(shown, t.operations.Args[i].Name, t.operations.Args[i].Value)
 	}
 	for _, from := range [...]collection{argsGet, argsPost} {
 		for i := range t.fields[from] {
-			f := &t.fields[from][i]
-			switch {
-			case strings.EqualFold(f.key, "operations"):
-				g.json(f.key, bytesOf(f.value))
-			case asksGraphQL(f.key):
-				g.field(f.key, f.key, f.value)
-			}
+			g.field(t.fields[from][i].key, t.fields[from][i].key, t.fields[from][i].value)
 		}
 	}
 	g.tell()
@@ -48,20 +55,14 @@ type graphQLReader struct {
 	sum       body.Operation
 }
 
-// json reads the fields named query of what is JSON; within is the field that holds it.
-func (g *graphQLReader) json(within string, text []byte) {
-	if text = bytes.TrimLeft(text, " \t\r\n\ufeff"); len(text) == 0 || text[0] != '{' && text[0] != '[' || !bytes.Contains(bytes.ToLower(text[:min(len(text), jsonLook)]), []byte("query")) {
+// json reads the fields of what is JSON and has a field of that name.
+func (g *graphQLReader) json(text []byte) {
+	if text = bytes.TrimLeft(text, " \t\r\n\ufeff"); len(text) == 0 || text[0] != '{' && text[0] != '[' || !bytes.Contains(bytes.ToLower(text[:min(len(text), jsonLook)]), []byte(query)) {
 		return
 	}
 	t := g.t
 	t.cost.Work += int64(len(text))
-	first := len(t.operations.Args)
 	body.JSON(text, body.Limits{Fields: t.set.arguments, Depth: t.set.requestJSONDepth, Partial: true}, &t.operations)
-	for i := range t.operations.Args[first:] {
-		if f := &t.operations.Args[first+i]; asksGraphQL(f.Name) {
-			g.field(within, f.Name, f.Value)
-		}
-	}
 }
 
 // jsonLook is how far a body that is not said to be JSON is looked at for the name of a field with a document.
@@ -69,7 +70,7 @@ const jsonLook = 128 << 10
 
 // field reads a field in which a document may be. Findings in its literals are reported for the field shown.
 func (g *graphQLReader) field(shown, name, text string) {
-	if !opensGraphQL(text) {
+	if !asksGraphQL(name) || !opensGraphQL(text) {
 		return
 	}
 	g.document(name, text)
@@ -160,8 +161,11 @@ func (g *graphQLReader) tell() {
 	add("introspection", g.sum.Introspection)
 }
 
-// query is the name of the field with a document.
-const query = "query"
+// The names of the fields with a document, and with JSON that holds some.
+const (
+	query      = "query"
+	operations = "operations"
+)
 
 // asksGraphQL reports whether a field is one in which a document of GraphQL comes: query, json.query or json.<number>.query. There are
 // servers that do not mind the case.

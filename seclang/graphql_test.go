@@ -49,6 +49,7 @@ func TestGraphQLIsCountedWhereverItStands(t *testing.T) {
 		{"in JSON said to be a document", "/graphql", "application/graphql", `{"query":"` + document + `"}`, "documents 2 depth 3 fields 3 aliases 1 cost 52 introspection 0"},
 		{"in a field of any case", "/graphql", json, `{"Query":"` + document + `"}`, counts},
 		{"in the operations of a form", "/graphql", form, "operations=" + strings.ReplaceAll(`{"query":"`+document+`","variables":{}}`, " ", "+"), counts},
+		{"with variables in the operations, behind another document", "/graphql", form, "query={a(first:$n){b}}&operations=" + `{"variables":{"n":50},"query":"query($n:Int){a(first:$n){b}}"}`, "documents 2 depth 2 fields 4 aliases 0 cost 62 introspection 0"},
 		{"behind more comments than are kept", "/graphql", json, `{"query":"` + strings.Repeat(`#\n`, 20_000) + document + `"}`, counts},
 		{"behind a line separator", "/graphql", json, "{\"query\":\"\u2028# x\u2028" + document + "\"}", "documents 1 depth 3 fields 3 aliases 1 cost 52 introspection 0"},
 		{"in what is a comment for others", "/graphql", json, "{\"query\":\"{ a # x\u2028 b { c } }\"}", "documents 1 depth 2 fields 3 aliases 0 cost 3 introspection 0"},

@@ -155,7 +155,7 @@ func stringLength(s []byte) int {
 		case block && i >= 3 && bytes.HasPrefix(s[i:], []byte(`"""`)):
 			return i + 3
 		case block:
-		case s[i] == '\\':
+		case s[i] == '\\' && i+1 < len(s) && s[i+1] != '\n' && s[i+1] != '\r': // a string ends before its line does
 			i++
 		case s[i] == '"':
 			return i + 1

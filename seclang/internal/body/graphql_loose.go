@@ -30,6 +30,7 @@ type looseReader struct {
 	fields, aliases, cost, introspection int
 	length                               int   // of the list that the arguments since the last name ask for
 	factors                              []int // by depth, as far as looseDeep
+	endless                              bool  // there was a block string without an end
 }
 
 // looseDeep is how deep factors are told apart; what is deeper is over every bound.
@@ -41,11 +42,7 @@ func (l *looseReader) next() {
 	case c == '#':
 		l.at += lineLength(rest)
 	case c == '"':
-		n := stringLength(rest)
-		if n == 0 { // it does not end: whoever reads on does so behind the line
-			n = lineLength(rest)
-		}
-		l.at += n
+		l.at += l.stringLength(rest)
 	case c == '{':
 		l.at++
 		l.depth++
@@ -75,6 +72,20 @@ func (l *looseReader) next() {
 	}
 }
 
+// stringLength is how long a string is. One that does not end is over at the end of its line: whoever reads on does so behind it. Where one
+// block string has no end, none behind it has, so that nobody looks for it again.
+func (l *looseReader) stringLength(rest []byte) int {
+	block := bytes.HasPrefix(rest, []byte(`"""`))
+	if block && l.endless {
+		return lineLength(rest)
+	}
+	if n := stringLength(rest); n > 0 {
+		return n
+	}
+	l.endless = l.endless || block
+	return lineLength(rest)
+}
+
 // factor is how often what is selected here can be in the answer.
 func (l *looseReader) factor() int { return l.factors[min(l.depth, len(l.factors)-1)] }
 
@@ -102,13 +113,11 @@ func (l *looseReader) name(name string) {
 	l.length = 1
 }
 
-// lineLength is how far a line goes, at most: to the first end that anybody sees.
+// lineLength is how far a line goes: to the first end that anybody sees.
 func lineLength(s []byte) int {
-	n := len(s)
-	for _, end := range [...]string{"\n", "\r", lineSeparator, paragraphSeparator} {
-		if i := bytes.Index(s[:n], []byte(end)); i >= 0 {
-			n = i
-		}
+	n := bytes.IndexAny(s, "\n\r"+lineSeparator+paragraphSeparator)
+	if n < 0 {
+		n = len(s)
 	}
 	return max(n, 1)
 }

@@ -52,6 +52,22 @@ func TestGraphQLProblems(t *testing.T) {
 	}
 }
 
+// TestHostileGraphQLIsReadOnce: none of these texts sends the readers to its end again and again. With that they would take hours.
+func TestHostileGraphQLIsReadOnce(t *testing.T) {
+	for name, part := range map[string]string{
+		"comments that end in half a line end": "#\r", "block strings that never end": "\\\"\"\"\n", "strings that never end": "\\\"\\\n", "quotes": "\"\n",
+		"variables": "$a=", "names": "a ", "brackets": "{(", "separators": "#\u2028",
+	} {
+		text := []byte("\"\"\"\n{ a(first: $n) " + strings.Repeat(part, 8<<20/len(part)))
+		Loose(text)
+		var f Fields
+		GraphQL(text[4:], Limits{Fields: 1 << 20, Depth: 1 << 20}, &f)
+		if f.Problem.Kind == None {
+			t.Errorf("%s: read to its end", name)
+		}
+	}
+}
+
 func FuzzGraphQL(f *testing.F) {
 	f.Add([]byte(`query Q($n: Int = 5) @d { a: b(first: $n, in: {k: "\u0041"}) { ...F ... on T { c } } } fragment F on T { d """x""" }`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -91,7 +91,7 @@ type window struct {
 	all       float64  // seconds: the service of all answers, as far as it is known
 	bound     bool     // somebody had to wait for the limit
 	peak      int      // most in flight
-	crowdMost int      // in flight when a known answer was sent
+	crowdMost int      // most in flight when a known answer was sent
 	crowds    crowds
 	late      float64 // limiter.late when the window began
 }
@@ -156,7 +156,7 @@ func (l *limiter) sent(inFlight int) { l.w.peak = max(l.w.peak, inFlight) }
 func (l *limiter) bind() { l.w.bound = true }
 
 // answered notes an answer. A factor says that the service times that are known are wrong, by about so much, and have to be learned
-// anew from the answers of this window; 0 that they are not.
+// anew from the answers of late; 0 that they are not.
 func (l *limiter) answered(now time.Duration, a answer) (factor float64) {
 	w := &l.w
 	w.n++

@@ -35,9 +35,9 @@ type route struct {
 	inFlight int
 	n        uint32  // clean answers, up to learnedMost
 	mean     float64 // seconds: service time, from clean answers
-	sum      float64 // seconds: what the answers of the limiter's window took in all,
+	sum      float64 // seconds: what answers took in all, those of each window before the limiter's present one counting half,
 	answers  float64 // how many they are
-	window   uint32  // and which window that is
+	window   uint32  // and which window was the last
 	spread   float64 // seconds: mean distance from the mean
 	load     float64 // forwards in flight, a moving average
 	loadAt   time.Duration
@@ -171,8 +171,8 @@ func (r *routes) learn(now time.Duration, i int, took time.Duration, clean bool,
 	t.spread += (off*(x-t.mean) - t.spread) * part // Welford, "Note on a method for calculating corrected sums", 1962
 }
 
-// relearn takes what the answers of this window took for the service time: the origin has become slower, or faster, or nothing was known.
-// Routes that have few answers in it are taken to have become so in the same proportion.
+// relearn takes what answers took of late for the service time: the origin has become slower, or faster, or nothing was known.
+// Routes that have few of them are taken to have become so in the same proportion.
 func (r *routes) relearn(now time.Duration, factor float64) {
 	for i := range r.all {
 		t := &r.all[i]
