@@ -173,12 +173,19 @@ func (i inspected) Body() io.Reader { return i.body }
 // to go on.
 func (d *Door) inspect(ex wire.Exchange, v *visit) (wire.Exchange, bool) {
 	o := &v.outcome
-	if o.Verdict.Action == flow.Admit || !v.edition.waf.WantsBody(&o.Facts) {
+	rules := v.edition.waf
+	switch {
+	case o.Verdict.Action == flow.Admit:
+		return ex, true
+	case rules.WatchesBody(&o.Facts):
+		v.held = rules.WatchUnder(ex.Context(), &o.Facts, ex.Body())
+		return inspected{ex, v.held.Reader()}, true
+	case !rules.WantsBody(&o.Facts):
 		return ex, true
 	}
 	delay := o.Verdict
 	sure := v.edition.chain.Late(o, waf.Name, func(f *flow.Facts) (verdict flow.Verdict, err error) {
-		verdict, v.held = v.edition.waf.InspectUnder(ex.Context(), f, ex.Body())
+		verdict, v.held = rules.InspectUnder(ex.Context(), f, ex.Body())
 		return verdict, nil
 	})
 	switch {

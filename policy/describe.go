@@ -203,10 +203,13 @@ func (d describer) waf(p *Policy) {
 	}
 }
 
-// openAPI says which sites are held to a document.
+// openAPI says which sites are held to a document, and of which the messages are known.
 func (d describer) openAPI(p *Policy) {
 	for i := range p.Sites {
 		s := &p.Sites[i]
+		if s.Protobuf != "" {
+			d.line(0, "protobuf", "messages of %s by %s", s.Name, s.Protobuf)
+		}
 		if s.OpenAPI == nil {
 			continue
 		}

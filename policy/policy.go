@@ -108,6 +108,9 @@ type Site struct {
 	// OpenAPI is the description of the site's API: requests that it does not allow are counted or refused. In YAML it may be
 	// just the file. Default: none.
 	OpenAPI *OpenAPI `yaml:"openapi,omitempty"`
+	// Protobuf is a file with the types of the messages that the site's remote calls take (gRPC, gRPC-Web, Connect): a set of descriptors, as
+	// protoc --include_imports --descriptor_set_out writes it. By it the firewall finds the texts in messages. Default: none.
+	Protobuf string `yaml:"protobuf,omitempty" example:"/etc/stormdoor/api.binpb"`
 	// PreserveHost passes the visitor's Host field to the origin. Default true.
 	PreserveHost *bool `yaml:"preserve_host,omitempty" default:"true"`
 	// Admission says who goes to the origins first when they cannot serve everybody. It needs no setting.

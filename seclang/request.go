@@ -3,6 +3,8 @@ package seclang
 import (
 	"net/url"
 	"strings"
+
+	"stormdoor/seclang/internal/body"
 )
 
 // RequestLine tells the request's first line, as sent.
@@ -176,4 +178,30 @@ func trimControl(s string) string {
 		s = s[:len(s)-1]
 	}
 	return s
+}
+
+// Argument is a field of a body that was taken apart by somebody else.
+type Argument struct{ Name, Value string }
+
+// RequestArguments tells what a body holds that this package has no reader for, such as messages of Protocol Buffers, in the place of
+// RequestBody: its fields, and what is wrong with it, "" for nothing. The strings are used until the transaction is closed.
+func (t *Transaction) RequestArguments(arguments []Argument, problem string) Interruption {
+	if !t.WantsRequestBody() {
+		return t.interruption
+	}
+	t.parsed.Reset()
+	for _, a := range arguments {
+		if len(t.fields[argsPost]) >= t.set.arguments {
+			t.singles[argumentsLimitReached] = "1"
+			break
+		}
+		t.fields[argsPost] = append(t.fields[argsPost], field{key: a.Name, folded: a.Name, value: a.Value})
+		t.cost.Work += int64(len(a.Value))
+	}
+	t.nestedIn(argsPost)
+	if problem != "" {
+		t.parsed.Problem = body.Problem{Kind: body.Malformed, Text: problem}
+		t.bodyProblem("body")
+	}
+	return t.interruption
 }

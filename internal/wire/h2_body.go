@@ -90,9 +90,9 @@ func newH2Body(s *h2Stream, expects bool) *h2Body {
 }
 
 func h2IsGRPC(h flow.Header) bool {
-	const grpc = "application/grpc"
 	v := h.Get("content-type")
-	return len(v) >= len(grpc) && flow.EqualFold(v[:len(grpc)], grpc)
+	is := func(begin string) bool { return len(v) >= len(begin) && flow.EqualFold(v[:len(begin)], begin) }
+	return is("application/grpc") || is("application/connect+")
 }
 
 // Read is safe to call at any time, also when the exchange is over, by one goroutine at a time.

@@ -13,7 +13,7 @@ import (
 )
 
 // WantsBody reports whether the request has a body that has to be read before it can be judged. Streams, and what no rule
-// reads, are never held back: WebSocket, gRPC, pictures, archives. Who asks for a WebSocket has no body over HTTP/1.1, and
+// reads, are never held back: WebSocket, remote calls (WatchesBody), pictures, archives. Who asks for a WebSocket has no body over HTTP/1.1, and
 // says CONNECT over HTTP/2 (RFC 8441): a field Upgrade tells nothing here, since anybody can send one beside a body.
 func (s *Stage) WantsBody(f *flow.Facts) bool {
 	if f.Length == 0 || f.Method == "CONNECT" {
@@ -22,22 +22,19 @@ func (s *Stage) WantsBody(f *flow.Facts) bool {
 	if s.mode(f) == policy.WAFOff {
 		return s.contracts.find(f).wantsBody(f)
 	}
-	return inspectable(f.Header.Get("Content-Type"), f.Proto)
+	_, calls := callOf(f)
+	return !calls && inspectable(f.Header.Get("Content-Type"))
 }
 
 // inspectable reports whether rules read bodies of this media type. A body without a type is inspected, and so is one whose
-// type ends in +json or +xml, whatever it begins with: many programs read those as JSON and XML (RFC 6839). gRPC is a stream
-// over HTTP/2 only.
-func inspectable(mediaType string, over flow.Proto) bool {
+// type ends in +json or +xml, whatever it begins with: many programs read those as JSON and XML (RFC 6839).
+func inspectable(mediaType string) bool {
 	t, _, _ := strings.Cut(mediaType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))
-	if t == "application/grpc" || strings.HasPrefix(t, "application/grpc+") {
-		return over != flow.HTTP2 && over != flow.HTTP3
-	}
 	if strings.HasSuffix(t, "+json") || strings.HasSuffix(t, "+xml") {
 		return true
 	}
-	for _, streamed := range []string{"image/", "video/", "audio/", "font/", "application/grpc-web", "application/octet-stream", "application/zip", "application/gzip", "application/x-tar", "application/pdf", "application/vnd.docker", "application/x-git"} {
+	for _, streamed := range []string{"image/", "video/", "audio/", "font/", "application/octet-stream", "application/zip", "application/gzip", "application/x-tar", "application/pdf", "application/vnd.docker", "application/x-git"} {
 		if strings.HasPrefix(t, streamed) {
 			return false
 		}
@@ -52,19 +49,49 @@ type Held struct {
 	bytes    []byte
 	rest     io.Reader // nil when the body ended
 	err      error     // what reading it ended with, nil for its end
-	followed *follower // inspects what comes behind, nil where nothing does
-	unpacks  *charge   // what unpacking takes, nil for nothing
+	followed onItsWay  // inspects what comes behind, nil where nothing does
+	takes    *charge   // what that takes, nil for nothing
+}
+
+// onItsWay is a body that is inspected while it is sent on.
+type onItsWay interface {
+	io.Reader
+	Len() int
+	late() (flow.Verdict, bool)
 }
 
 // charge is so many bytes in the account of held bodies, until it is given back.
 type charge struct {
 	account *atomic.Int64
 	bytes   atomic.Int64
+	closed  atomic.Bool
+}
+
+// take adds bytes for something that has then so many. False: there is no room for them.
+func (c *charge) take(n, size int64) bool {
+	c.bytes.Add(n)
+	full := c.account.Add(n) > mayHold(size)
+	if full {
+		c.bytes.Add(-n)
+		c.account.Add(-n)
+	}
+	if c.closed.Load() { // its request is over
+		c.giveBack()
+	}
+	return !full
 }
 
 func (c *charge) giveBack() {
 	if c != nil {
 		c.account.Add(-c.bytes.Swap(0))
+	}
+}
+
+// close gives everything back, for good.
+func (c *charge) close() {
+	if c != nil {
+		c.closed.Store(true)
+		c.giveBack()
 	}
 }
 
@@ -78,7 +105,7 @@ func (h *Held) Err() error { return h.err }
 func (h *Held) Release() {
 	if h.stage != nil {
 		h.stage.held.Add(-int64(cap(h.bytes)))
-		h.unpacks.giveBack()
+		h.takes.close()
 		h.stage = nil
 	}
 }

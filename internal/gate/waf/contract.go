@@ -247,8 +247,11 @@ func (s *Stage) Conformity(f func(site, operation, outcome string, requests int6
 	}
 }
 
-// Documents are the files of the documents.
+// Documents are the files that the policy names of which requests are held to what they say.
 func (s *Stage) Documents() (files []string) {
+	for _, schema := range s.schemas {
+		files = append(files, schema.File())
+	}
 	for _, c := range s.contracts.of {
 		files = append(files, c.doc.Files()...)
 	}

@@ -1,6 +1,8 @@
 package waf
 
 import (
+	"bytes"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +92,10 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	if s.over == policy.OverFollowed && x.Mode != policy.WAFOff && s.WantsBody(f) {
 		text, cut, ends = s.long(f, body)
 	}
+	var calls []byte
+	if x.Mode != policy.WAFOff && s.WatchesBody(f) {
+		calls, body, whole = body, nil, false
+	}
 	if len(body) > 0 && !s.WantsBody(f) {
 		body, x.Streamed, whole = nil, true, false
 	}
@@ -111,10 +117,13 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 		return x
 	}
 	var ruled flow.Verdict
-	if cut != nil {
+	switch {
+	case len(calls) > 0:
+		ruled = s.examineCalls(&x, f, calls)
+	case cut != nil:
 		x.Length = len(text)
 		ruled = s.examineLong(&x, f, text, cut)
-	} else {
+	default:
 		ruled = s.examine(&x, f, len(body), func(tx *seclang.Transaction) { s.feed(tx, f, body) })
 	}
 	if !j.verdict.Sure() {
@@ -159,16 +168,42 @@ func (s *Stage) examineLong(x *Examination, f *flow.Facts, body []byte, cut *sec
 		if piece.Len() == 0 {
 			continue
 		}
-		of := Examination{Mode: x.Mode}
-		v = s.examine(&of, f, piece.Len(), func(tx *seclang.Transaction) { feedPiece(tx, f, piece) })
-		x.Work, x.Most, x.Bytes, x.Fields = x.Work+of.Work, x.Most+of.Most, x.Bytes+of.Bytes, x.Fields+of.Fields
-		x.Threshold = of.Threshold
-		if v.Action > flow.Admit || of.Score > x.Score || len(x.Matches) == 0 {
-			x.Score, x.Scores, x.Matches = of.Score, of.Scores, of.Matches
-		}
+		v = s.examineOne(x, f, piece.Len(), func(tx *seclang.Transaction) { feedPiece(tx, f, piece) })
 		if v.Action > flow.Admit {
 			break
 		}
+	}
+	return v
+}
+
+// examineOne examines a portion of a body, and adds what it found to what the others have.
+func (s *Stage) examineOne(x *Examination, f *flow.Facts, size int, feed func(*seclang.Transaction)) flow.Verdict {
+	of := Examination{Mode: x.Mode}
+	v := s.examine(&of, f, size, feed)
+	x.Work, x.Most, x.Bytes, x.Fields = x.Work+of.Work, x.Most+of.Most, x.Bytes+of.Bytes, x.Fields+of.Fields
+	x.Threshold = of.Threshold
+	if v.Action > flow.Admit || of.Score > x.Score || len(x.Matches) == 0 {
+		x.Score, x.Scores, x.Matches = of.Score, of.Scores, of.Matches
+	}
+	return v
+}
+
+// examineCalls examines the messages of a remote call, as they are judged on their way. It returns the first verdict that is one.
+func (s *Stage) examineCalls(x *Examination, f *flow.Facts, body []byte) (v flow.Verdict) {
+	m := s.watch(f, bytes.NewReader(body))
+	defer m.release()
+	v = s.examineOne(x, f, 0, portion{}.feed(s, f))
+	m.judge = func(p portion) bool {
+		if v.Action > flow.Admit {
+			return false
+		}
+		v = s.examineOne(x, f, p.size, p.feed(s, f))
+		return v.Action <= flow.Admit
+	}
+	n, _ := io.Copy(io.Discard, m)
+	x.Body = int(n)
+	if late, ok := m.late(); ok && v.Action <= flow.Admit {
+		v = late
 	}
 	return v
 }

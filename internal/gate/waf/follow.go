@@ -32,6 +32,11 @@ type follower struct {
 	takes  *charge         // what unpacking takes
 	loose  io.Reader       // the rest of what cannot be unpacked and goes on all the same
 
+	found
+}
+
+// found is what a body has come to while it is sent on.
+type found struct {
 	verdict atomic.Pointer[flow.Verdict] // the first that is one
 	work    atomic.Int64
 }
@@ -165,10 +170,19 @@ func (r *follower) passes(piece seclang.Piece) bool {
 }
 
 // note keeps the first verdict that is one, and a sure one rather than one that only counts.
-func (r *follower) note(v flow.Verdict) {
-	if before := r.verdict.Load(); before == nil || v.Sure() {
-		r.verdict.Store(&v)
+func (f *found) note(v flow.Verdict) {
+	if before := f.verdict.Load(); before == nil || v.Sure() {
+		f.verdict.Store(&v)
 	}
+}
+
+func (f *found) late() (v flow.Verdict, ok bool) {
+	work := f.work.Load()
+	if found := f.verdict.Load(); found != nil {
+		v, ok = *found, true
+	}
+	v.Work = work
+	return v, ok || work > 0
 }
 
 // inspectPiece takes a piece of a body through the rules, under the head of its request.
@@ -188,10 +202,5 @@ func (h *Held) Late() (v flow.Verdict, ok bool) {
 	if h.followed == nil {
 		return v, false
 	}
-	work := h.followed.work.Load()
-	if found := h.followed.verdict.Load(); found != nil {
-		v, ok = *found, true
-	}
-	v.Work = work
-	return v, ok || work > 0
+	return h.followed.late()
 }

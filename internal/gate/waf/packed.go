@@ -67,23 +67,18 @@ func (s *Stage) judgePacked(ctx context.Context, f *flow.Facts, mode policy.WAFM
 	if v = s.judgeAside(ctx, f, mode, seen, &piece); v.Sure() {
 		return v, true
 	}
-	h.followed = &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: packed, packed: packed, takes: h.unpacks, window: window, judged: piece.Settled(), plain: int64(piece.Settled())}
+	rest := &follower{stage: s, facts: f.Clone(), mode: mode, cut: cut, src: packed, packed: packed, takes: h.takes, window: window, judged: piece.Settled(), plain: int64(piece.Settled())}
 	if ended {
-		h.followed.src = nil
+		rest.src = nil
 	}
+	h.followed = rest
 	return v, true
 }
 
 // charge puts what unpacking takes into the account: the text, packed bytes that are not sent on yet, a decoder.
 func (h *Held) charge(n int64) bool {
-	c := &charge{account: h.stage.held}
-	c.bytes.Store(n)
-	h.unpacks = c
-	if h.stage.held.Add(n) > mayHold(n) {
-		c.giveBack()
-		return false
-	}
-	return true
+	h.takes = &charge{account: h.stage.held}
+	return h.takes.take(n, n)
 }
 
 // unfold reads what a packed body holds; nil: it is packed in another way than those that are undone as they come.

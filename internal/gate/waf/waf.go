@@ -16,6 +16,7 @@ import (
 
 	"stormdoor/flow"
 	"stormdoor/internal/gate/waf/openapi"
+	"stormdoor/internal/gate/waf/protobuf"
 	"stormdoor/policy"
 	"stormdoor/seclang"
 )
@@ -58,6 +59,7 @@ type Stage struct {
 	repeats    *repeats // nil when every mode is off
 	shadow     *shadow  // nil without one
 	contracts  contracts
+	schemas    map[string]*protobuf.Schema // of messages, by site
 }
 
 // place is a site, or a route of it.
@@ -86,7 +88,10 @@ func New(p *policy.Policy, o Options) (*Stage, error) {
 		exclusions: newExclusions(p.WAF.Exclude), numbers: map[int]int{}, accounts: map[place]*account{}}
 	var wrong error
 	if o.at == "" {
+		var wrongTypes error
 		s.contracts, wrong = newContracts(p, o.Bare)
+		s.schemas, wrongTypes = newSchemas(p)
+		wrong = errors.Join(wrong, wrongTypes)
 	}
 	wanted := false
 	for i := range p.Sites {
