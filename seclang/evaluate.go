@@ -331,7 +331,7 @@ func (t *Transaction) matched(r *rule, m Value) {
 	}
 	m.by, m.Sent = r, t.sent
 	t.values = append(t.values, m)
-	excused := t.start.Excuser != nil && t.start.Excuser.Excuses(r.head.info, m.Variable, m.Key)
+	excused := t.start.Excuser != nil && t.start.Excuser.Excuses(r.head.info, m.Variable, m.Key, m.Sent)
 	t.excused = t.excused || excused
 	if !t.doubted && !t.lost && !excused {
 		t.confirmed = true

@@ -4,9 +4,9 @@ package seclang
 // where nothing is found. A match in which it excuses every value is recorded, as Match.Excused, and nothing follows from it.
 // In a chain, it is enough that every match of one link is excused.
 type Excuser interface {
-	// Excuses is asked with the first rule of a chain, the variable as the rule names it and the key as it was sent; both are
+	// Excuses is asked with the first rule of a chain, the variable as the rule names it and the key and the value as they were sent; all are
 	// empty for a rule that looks at nothing.
-	Excuses(r *Rule, variable, key string) bool
+	Excuses(r *Rule, variable, key, sent string) bool
 }
 
 // Observer is told what a transaction spends on what, in units of Cost.Work.

@@ -14,7 +14,7 @@ type excuses struct {
 	variable, key string
 }
 
-func (e excuses) Excuses(r *seclang.Rule, variable, key string) bool {
+func (e excuses) Excuses(r *seclang.Rule, variable, key, _ string) bool {
 	return r.ID == e.rule && (e.variable == "" || e.variable == variable && e.key == key)
 }
 

@@ -149,7 +149,7 @@ func (s *Stage) examine(x *Examination, f *flow.Facts, size int, feed func(*secl
 	matches := tx.Matches()
 	for i := range matches {
 		if m := &matches[i]; m.Rule.Log {
-			x.add(matched(m, s.policy.Paranoia))
+			x.add(s.matched(f, m))
 		}
 	}
 	return s.verdict(tx, x.Mode)
@@ -223,16 +223,16 @@ func (x *Examination) add(m Matched) {
 }
 
 // matched copies a match: its strings end with the transaction.
-func matched(m *seclang.Match, paranoia int) Matched {
+func (s *Stage) matched(f *flow.Facts, m *seclang.Match) Matched {
 	r := m.Rule
 	out := Matched{Rule: r.ID, Message: strings.Clone(m.Message), Data: strings.Clone(m.Data), Severity: r.Severity.String(),
 		Class: classOf(r), Paranoia: paranoiaOf(r), File: r.File, Line: r.Line}
 	switch {
 	case m.Doubted && m.Excused:
-		out.Why = "an exclusion of the policy takes it back"
+		out.Why = s.why(f, m)
 	case m.Doubted:
 		out.Why = "the value reads as text and has nothing that an attack of this class cannot do without"
-	case out.Paranoia > paranoia:
+	case out.Paranoia > s.policy.Paranoia:
 		out.Why = "its paranoia level is detected and does not count"
 	case !scored(r.ID):
 		out.Score = points[r.Severity] * m.Counted

@@ -2,11 +2,14 @@ package waf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"stormdoor/flow"
+	"stormdoor/internal/gate/waf/openapi"
+	"stormdoor/internal/gate/waf/syntax"
 	"stormdoor/policy"
 	"stormdoor/seclang"
 )
@@ -83,23 +86,72 @@ func (x *exclusions) find(f *flow.Facts, rule int, variable, key string) *exclus
 	return nil
 }
 
-// excuser asks the exclusions about the matches of one request.
+// excuser asks the exclusions, and what is declared of a site's API, about the matches of one request.
 type excuser struct {
 	exclusions *exclusions
 	facts      *flow.Facts
+	bound      bound
+	op         *openapi.Operation
+	looked     bool // for the operation
 }
 
 // Excuses implements seclang.Excuser.
-func (x *excuser) Excuses(r *seclang.Rule, variable, key string) bool {
-	return x.exclusions.find(x.facts, r.ID, variable, key) != nil
+func (x *excuser) Excuses(r *seclang.Rule, variable, key, sent string) bool {
+	return x.exclusions.find(x.facts, r.ID, variable, key) != nil || x.declared(r, variable, key, sent)
 }
+
+// declared reports whether the API's document declares that a value may be what the rule matches.
+func (x *excuser) declared(r *seclang.Rule, variable, key, sent string) bool {
+	if x.bound.contract == nil || key == "" {
+		return false
+	}
+	if !x.looked {
+		x.op, x.looked = x.bound.doc.Match(x.facts), true
+	}
+	return x.op != nil && slices.ContainsFunc(placesOf[variable], func(at openapi.Place) bool { return takes(x.op.Declared(at, key, sent), r, sent) })
+}
+
+var placesOf = map[string][]openapi.Place{
+	"ARGS": {openapi.AtQuery, openapi.AtBody}, "ARGS_GET": {openapi.AtQuery}, "ARGS_POST": {openapi.AtBody},
+	"REQUEST_COOKIES": {openapi.AtCookie}, "REQUEST_HEADERS": {openapi.AtHeader},
+}
+
+// takes reports whether a value of a nature may match a rule: one that may only be what is listed may match any, HTML those for scripts unless it runs
+// one, and a program those for its language.
+func takes(n openapi.Nature, r *seclang.Rule, sent string) bool {
+	switch n {
+	case openapi.Closed:
+		return true
+	case openapi.HTML:
+		return slices.Contains(r.Tags, "attack-xss") && !syntax.Runs(sent)
+	case openapi.SQL:
+		return slices.Contains(r.Tags, "attack-sqli")
+	case openapi.Program:
+		return slices.ContainsFunc(r.Tags, func(tag string) bool { return slices.Contains(programTags, tag) })
+	}
+	return false
+}
+
+// programTags are those of rules that look for programs.
+var programTags = []string{"attack-rce", "attack-php", "attack-java", "attack-injection-php", "attack-injection-generic", "attack-injection-java", "attack-xss", "attack-lfi", "attack-ssti"}
 
 // excuserOf is what the transaction of a request asks; nil where there is nothing to ask.
 func (s *Stage) excuserOf(f *flow.Facts) seclang.Excuser {
-	if len(s.exclusions.all) == 0 {
+	held := s.contracts.find(f)
+	if len(s.exclusions.all) == 0 && held.contract == nil {
 		return nil
 	}
-	return &excuser{&s.exclusions, f}
+	return &excuser{exclusions: &s.exclusions, facts: f, bound: held}
+}
+
+// why says what takes a match back that an excuser does.
+func (s *Stage) why(f *flow.Facts, m *seclang.Match) string {
+	for i := range m.Values {
+		if s.exclusions.find(f, m.Rule.ID, m.Values[i].Variable, m.Values[i].Key) != nil {
+			return "an exclusion of the policy takes it back"
+		}
+	}
+	return "the site's OpenAPI document says that the value may be what it is"
 }
 
 // countExcused counts a match that was taken back, for each exclusion that did.

@@ -97,7 +97,7 @@ func (s *Stage) findings(tx *seclang.Transaction) *flow.Findings {
 			out.More++
 			continue
 		}
-		out.Matches = append(out.Matches, finding(&m))
+		out.Matches = append(out.Matches, s.finding(&m))
 	}
 	return out
 }
@@ -105,9 +105,11 @@ func (s *Stage) findings(tx *seclang.Transaction) *flow.Findings {
 // doesNotCount is written behind the message of a match that scores nothing, before the reason.
 const doesNotCount = " (does not count: "
 
-func finding(m *seclang.Match) flow.Finding {
+func (s *Stage) finding(m *seclang.Match) flow.Finding {
 	f := flow.Finding{Rule: m.Rule.ID, Message: strings.Clone(m.Message)}
 	switch {
+	case m.Doubted && m.Excused && len(s.exclusions.all) == 0:
+		f.Message += doesNotCount + "declared)"
 	case m.Doubted && m.Excused:
 		f.Message += doesNotCount + "excluded)"
 	case m.Doubted:

@@ -79,6 +79,7 @@ func newShadow(p *policy.Policy, beside *Stage, o Options) (*shadow, error) {
 	if err != nil {
 		return nil, err
 	}
+	stage.contracts = beside.contracts // what is declared of values is no part of the trial
 	return &shadow{stage: stage, queue: o.Shadows, share: p.WAF.Shadow.Processor}, nil
 }
 
