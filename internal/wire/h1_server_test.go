@@ -391,6 +391,27 @@ func TestH1BrokenAnswers(t *testing.T) {
 	}
 }
 
+// Of an answer that breaks off, the visitor has what came before, and a break that it can tell.
+func TestH1ABrokenAnswerIsGivenAsFarAsItCame(t *testing.T) {
+	const much = 200 << 10
+	for name, length := range map[string]int64{"in chunks": -1, "of a length": much + 1} {
+		_, addr := h1Serve(t, ServerConfig{Handle: func(ex Exchange) {
+			_ = ex.Respond(200, flow.Header{}, length)
+			_, _ = ex.Write(bytes.Repeat([]byte("x"), much))
+			ex.Abort()
+		}})
+		c := dialTest(t, addr)
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if body, err := io.ReadAll(res.Body); len(body) != much || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %d of %d bytes, %v", name, len(body), much, err)
+		}
+	}
+}
+
 func TestH1MisuseIsAnError(t *testing.T) {
 	done := make(chan []error, 1)
 	_, addr := h1Serve(t, ServerConfig{Handle: func(ex Exchange) {
