@@ -32,34 +32,47 @@ func (m *memory) reserve(n int) bool {
 	return false
 }
 
-// reclaim takes n bytes, like reserve, and lets automata that have more than a will have forget their states for that. Otherwise what
-// came first would hold the memory for good, and what comes later would build the same few states again and again. Automata
-// as large as a are spared, so that two do not take it from each other in turn. a.mu is held.
+// reclaim takes n bytes, like reserve, and has automata forget states for that: the one that holds an eighth of all, or else every one.
+// What is needed again is built again once, and to fill the memory anew takes far more than that. An automaton that got no memory would
+// go on with the few states that it has in any case, and build and forget them without end. a.mu is held.
 func (m *memory) reclaim(a *automaton, n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	least := a.rowSize()*len(a.table.Load().states) + n
-	for !m.reserve(n) {
-		largest := m.largest(a, least)
-		if largest == nil {
-			return false
-		}
-		largest.shrink()
-		largest.mu.Unlock()
+	if m.reserve(n) {
+		return true
 	}
-	return true
+	if hog := m.largest(a); hog != nil {
+		hog.shrink()
+		hog.mu.Unlock()
+	} else {
+		m.shrinkAll(a)
+	}
+	return m.reserve(n)
 }
 
-// largest is the automaton besides a that would give the most memory, of those with more than least bytes, and is not in use otherwise. Its
-// mutex is held.
-func (m *memory) largest(a *automaton, least int) (found *automaton) {
-	most := 0
+// shrinkAll has every automaton besides a that is not in use otherwise forget its states.
+func (m *memory) shrinkAll(a *automaton) {
+	for _, b := range m.automata {
+		if b == a || !b.mu.TryLock() {
+			continue
+		}
+		if b.rows > b.kept && len(b.table.Load().states) > b.kept+rowsSpare {
+			b.shrink()
+		}
+		b.mu.Unlock()
+	}
+}
+
+// largest is the automaton besides a that would give the most memory, of those that would give an eighth of all, and is not in use otherwise.
+// Its mutex is held.
+func (m *memory) largest(a *automaton) (found *automaton) {
+	most := int(m.limit / 8)
 	for _, b := range m.automata {
 		if b == a || !b.mu.TryLock() {
 			continue
 		}
 		had := len(b.table.Load().states)
-		if spare := (had - b.kept - rowsSpare) * b.rowSize(); had*b.rowSize() > least && spare > most {
+		if spare := (had - b.kept - rowsSpare) * b.rowSize(); spare > most {
 			b, found, most = found, b, spare
 		}
 		if b != nil {
