@@ -17,18 +17,17 @@ func UnpackedMost(size int64) int64 { return unpack.Most(size) }
 // ErrUnpack is what reading a Packed ends with where the body cannot be unpacked: it is none of its coding, or becomes too much.
 var ErrUnpack = unpack.ErrUnpack
 
-// Unpack returns what packed holds by the value of a field such as Content-Encoding or grpc-encoding, at most most bytes and 50 times its size.
-// False: it holds more, is none of its coding, or that is not known.
-func Unpack(packed []byte, codings string, most int) (plain []byte, ok bool) {
+// Unpack returns what packed holds by the value of a field such as Content-Encoding or grpc-encoding, at most most bytes. It is not ok where it holds
+// more, is none of its coding, or that is not known; plain is then what came before.
+func Unpack(packed []byte, codings string, most int) (plain []byte, ok, more bool) {
+	if most <= 0 {
+		return nil, false, true
+	}
 	var u unpack.Unpacker
 	defer u.Close()
-	plain, outcome := u.Unpack(nil, packed, codings, unpack.Limits{Bytes: most})
-	return plain, outcome == unpack.Whole
+	plain, outcome := u.Unpack(nil, packed, codings, unpack.Limits{Bytes: most, Ratio: most})
+	return plain, outcome == unpack.Whole, outcome == unpack.TooLarge || outcome == unpack.TooDense
 }
-
-// Document reports whether bytes that are said to be something else are a document of JSON or XML, or begin with a part of one that
-// holds something.
-func Document(text []byte) bool { return isDocument(text, body.Limits{}) }
 
 // Packed reads what a body with a Content-Encoding of gzip or deflate holds, as it comes, and gives of the packed bytes what unfolds
 // to nothing that has not been judged. It is for one goroutine at a time.

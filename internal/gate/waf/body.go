@@ -22,8 +22,7 @@ func (s *Stage) WantsBody(f *flow.Facts) bool {
 	if s.mode(f) == policy.WAFOff {
 		return s.contracts.find(f).wantsBody(f)
 	}
-	_, calls := callOf(f)
-	return !calls && inspectable(f.Header.Get("Content-Type"))
+	return !s.WatchesBody(f) && inspectable(f.Header.Get("Content-Type"))
 }
 
 // inspectable reports whether rules read bodies of this media type. A body without a type is inspected, and so is one whose
@@ -177,6 +176,9 @@ func (s *Stage) inspectInto(ctx context.Context, f *flow.Facts, h *Held) flow.Ve
 		return flow.Verdict{}
 	}
 	mode := s.mode(f)
+	if mode != policy.WAFOff && s.isBinary(f, h.bytes) {
+		return s.judgeUnder(ctx, f, mode, openapi.Body{Bytes: nil})
+	}
 	if s.over == policy.OverFollowed && mode != policy.WAFOff && s.mayUnfold(f, h.Len()) {
 		if v, long := s.judgePacked(ctx, f, mode, h); long {
 			return v

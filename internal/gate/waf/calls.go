@@ -1,9 +1,12 @@
 package waf
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
+	"net/url"
 	"strings"
 
 	"stormdoor/flow"
@@ -23,10 +26,12 @@ type call struct {
 type messageKind uint8
 
 const (
-	otherMessage messageKind = iota // of another encoding, which is not looked into
-	protoMessage
+	protoMessage messageKind = iota // or of another encoding: servers that do not know it read it as this one
 	jsonMessage
 )
+
+// severalCodings stands for a list of codings where there is to be one: servers read it in different ways.
+const severalCodings = "?"
 
 // callOf says how a request calls; ok is false for a request of another kind. gRPC itself is HTTP/2's.
 func callOf(f *flow.Facts) (c call, ok bool) {
@@ -40,7 +45,7 @@ func callOf(f *flow.Facts) (c call, ok bool) {
 	coding := "grpc-encoding"
 	switch protocol {
 	case "proto", "protobuf", "x-protobuf", "x-google-protobuf", "vnd.google.protobuf":
-		return call{kind: protoMessage, coding: listed(f, "content-encoding")}, encoding == ""
+		return call{coding: listed(f, "content-encoding")}, encoding == ""
 	case "connect":
 		coding = "connect-content-encoding"
 		if encoding == "" {
@@ -57,10 +62,10 @@ func callOf(f *flow.Facts) (c call, ok bool) {
 		return c, false
 	}
 	c.framed, c.coding = true, listed(f, coding)
-	switch encoding {
-	case "", "proto":
-		c.kind = protoMessage
-	case "json":
+	if strings.Contains(c.coding, ",") {
+		c.coding = severalCodings
+	}
+	if encoding == "json" {
 		c.kind = jsonMessage
 	}
 	return c, true
@@ -81,14 +86,22 @@ func listed(f *flow.Facts, name string) (list string) {
 	return list
 }
 
+// takes is the type of the messages that a request may send; nil where none is declared.
+func (s *Stage) takes(f *flow.Facts) *protobuf.Message {
+	if schema := s.schemas[f.Site]; schema != nil {
+		return schema.Takes(f.Path.Clean)
+	}
+	return nil
+}
+
 // WatchesBody reports whether the request has a body that is looked at on its way: the messages of remote calls, which may come for as long as
-// the call lasts.
+// the call lasts. One that stands alone is looked at on its way if its type is declared.
 func (s *Stage) WatchesBody(f *flow.Facts) bool {
 	if f.Length == 0 || f.Method == "CONNECT" || s.mode(f) == policy.WAFOff {
 		return false
 	}
-	_, ok := callOf(f)
-	return ok
+	c, ok := callOf(f)
+	return ok && (c.framed || s.takes(f) != nil)
 }
 
 // WatchUnder returns the body of a request for which WatchesBody, in the serving function of the exchange whose context ctx is.
@@ -104,14 +117,43 @@ func (s *Stage) watch(f *flow.Facts, body io.Reader) *messages {
 	c, _ := callOf(f)
 	m := &messages{call: c, stage: s, facts: f.Clone(), mode: s.mode(f), src: body}
 	m.judge, m.holds.account = m.judged, s.held
-	if schema := s.schemas[f.Site]; schema != nil && c.kind == protoMessage {
-		m.takes = schema.Takes(f.Path.Raw)
-		m.decoder = protobuf.NewDecoder(schema, int(s.limit))
-	}
-	if !c.framed && m.takes == nil {
-		m.decoder = protobuf.NewDecoder(nil, 0)
+	if c.kind == protoMessage {
+		if m.takes = s.takes(f); m.takes != nil {
+			m.decoder = protobuf.NewDecoder(s.schemas[f.Site], int(s.limit))
+		}
 	}
 	return m
+}
+
+// isBinary reports whether a body that is said to be a message of Protocol Buffers is no text, of which the beginning is there: then no program reads it as
+// a document, and the rules have nothing to say of it. Most messages have such bytes, since they have lengths.
+func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
+	c, ok := callOf(f)
+	if !ok || c.framed || !noText(body) {
+		return false
+	}
+	switch strings.ToLower(c.coding) {
+	case "":
+		return true
+	case "snappy": // of Prometheus; who knows this coding knows messages
+		return true
+	}
+	plain, _, _ := seclang.Unpack(body, c.coding, int(s.limit))
+	return noText(plain)
+}
+
+// noText reports whether bytes have control characters, which documents of JSON and XML have in no place but, as NUL, in an encoding of two or four
+// bytes a character.
+func noText(b []byte) bool {
+	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
+	if bytes.IndexFunc(b, control) < 0 || bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+		return false
+	}
+	at := bytes.IndexFunc(b, func(r rune) bool { return r != 0 && r != ' ' && r != '\t' && r != '\n' && r != '\r' })
+	if at < 0 || !strings.ContainsRune(`{["<`, rune(b[at])) {
+		return true
+	}
+	return !(at > 0 && b[at-1] == 0 || at+1 < len(b) && b[at+1] == 0)
 }
 
 // newSchemas loads the types of the sites' messages. The error joins *policy.Fault.
@@ -144,38 +186,95 @@ type portion struct {
 	problem string // what is wrong with the body, "" for nothing
 }
 
-// feed returns what tells the rules a request of whose body only the portion is told.
-func (p portion) feed(s *Stage, f *flow.Facts) func(*seclang.Transaction) {
+// feed returns what tells the rules a request of whose body only the portion is told, and of whose head only what rules about bodies need to know:
+// it was judged before.
+func (p portion) feed(f *flow.Facts) func(*seclang.Transaction) {
 	return func(tx *seclang.Transaction) {
-		if p.json != nil {
-			s.feed(tx, f, p.json)
+		defer tx.Finish()
+		brief := flow.Facts{Method: f.Method, Proto: f.Proto, Host: f.Host, Client: f.Client}
+		brief.Path.Raw = f.Path.Raw
+		for _, name := range [...]string{"Host", "Content-Type", "Content-Length", "Transfer-Encoding"} {
+			if v := f.Header.Get(name); v != "" {
+				brief.Header.Add(name, v)
+			}
+		}
+		if _, refused := feedHead(tx, &brief); refused {
 			return
 		}
-		p.feedTexts(tx, f)
-	}
-}
-
-func (p portion) feedTexts(tx *seclang.Transaction, f *flow.Facts) {
-	defer tx.Finish()
-	if _, refused := feedHead(tx, f); refused {
-		return
-	}
-	arguments := make([]seclang.Argument, len(p.texts))
-	for i, t := range p.texts {
-		arguments[i] = seclang.Argument{Name: "protobuf." + t.Name, Value: t.Value}
-	}
-	if !tx.RequestArguments(arguments, p.problem).Refuses() {
+		if p.json != nil {
+			tx.RequestBody(p.json)
+		} else {
+			tellTexts(tx, p.texts, p.problem)
+		}
 		tx.RequestEnd()
 	}
 }
 
-// inspectPart takes a portion of a body through the rules, under the head of its request.
-func (s *Stage) inspectPart(f *flow.Facts, mode policy.WAFMode, p portion) flow.Verdict {
+func tellTexts(tx *seclang.Transaction, texts []protobuf.Text, problem string) {
+	arguments := make([]seclang.Argument, len(texts))
+	for i, t := range texts {
+		arguments[i] = seclang.Argument(t)
+	}
+	tx.RequestArguments(arguments, problem)
+}
+
+// inspectPortion takes a portion of a body through the rules.
+func (s *Stage) inspectPortion(f *flow.Facts, mode policy.WAFMode, p portion) flow.Verdict {
 	start := s.start(f, mode, p.size)
 	start.Observer = s.observer()
 	tx := s.rules.New(start)
 	defer tx.Close()
-	p.feed(s, f)(tx)
+	p.feed(f)(tx)
 	s.charge(f, tx)
 	return s.verdict(tx, mode)
+}
+
+// tellQuery tells the rules the message that a query holds instead of a body (Connect, "Unary-Get-Request"), where its type is declared.
+func (s *Stage) tellQuery(tx *seclang.Transaction, f *flow.Facts) {
+	if f.Query == "" || s.schemas[f.Site] == nil || f.Method != "GET" && f.Method != "HEAD" {
+		return
+	}
+	takes := s.takes(f)
+	query, err := url.ParseQuery(f.Query)
+	if takes == nil || !query.Has("message") || query.Get("encoding") == "json" && err == nil {
+		return // JSON is read as such where it stands
+	}
+	texts, err := s.queryTexts(f, takes, query, err)
+	problem := ""
+	if err != nil {
+		problem = err.Error()
+	}
+	tellTexts(tx, texts, problem)
+}
+
+// errQuery is a message in a query that is told in several ways.
+var errQuery = errors.New("a message in the query that cannot be read in one way")
+
+func (s *Stage) queryTexts(f *flow.Facts, takes *protobuf.Message, query url.Values, err error) ([]protobuf.Text, error) {
+	for _, name := range [...]string{"message", "encoding", "base64", "compression"} {
+		if len(query[name]) > 1 {
+			err = errQuery
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	message := []byte(query.Get("message"))
+	if query.Get("base64") == "1" {
+		if message, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(string(message), "=")); err != nil {
+			return nil, errBase64
+		}
+	}
+	if coding := query.Get("compression"); coding != "" && coding != "identity" {
+		var ok bool
+		if message, ok, _ = seclang.Unpack(message, coding, int(s.limit)); !ok {
+			return nil, errPacked
+		}
+	}
+	d := protobuf.NewDecoder(s.schemas[f.Site], int(s.limit))
+	d.Begin(takes, int64(len(message)))
+	if err = d.Write(message); err == nil {
+		err = d.End()
+	}
+	return d.Texts, err
 }

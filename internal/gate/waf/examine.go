@@ -96,7 +96,7 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	if x.Mode != policy.WAFOff && s.WatchesBody(f) {
 		calls, body, whole = body, nil, false
 	}
-	if len(body) > 0 && !s.WantsBody(f) {
+	if len(body) > 0 && (!s.WantsBody(f) || x.Mode != policy.WAFOff && s.isBinary(f, body)) {
 		body, x.Streamed, whole = nil, true, false
 	}
 	if int64(len(body)) > s.limit {
@@ -192,12 +192,12 @@ func (s *Stage) examineOne(x *Examination, f *flow.Facts, size int, feed func(*s
 func (s *Stage) examineCalls(x *Examination, f *flow.Facts, body []byte) (v flow.Verdict) {
 	m := s.watch(f, bytes.NewReader(body))
 	defer m.release()
-	v = s.examineOne(x, f, 0, portion{}.feed(s, f))
+	v = s.examineOne(x, f, 0, func(tx *seclang.Transaction) { s.feed(tx, f, nil) })
 	m.judge = func(p portion) bool {
 		if v.Action > flow.Admit {
 			return false
 		}
-		v = s.examineOne(x, f, p.size, p.feed(s, f))
+		v = s.examineOne(x, f, p.size, p.feed(f))
 		return v.Action <= flow.Admit
 	}
 	n, _ := io.Copy(io.Discard, m)

@@ -20,6 +20,7 @@ func (s *Stage) feed(tx *seclang.Transaction, f *flow.Facts, body []byte) {
 	if !typed {
 		body = withoutNUL(body)
 	}
+	s.tellQuery(tx, f)
 	if len(body) > 0 && tx.WantsRequestBody() && tx.RequestBody(body).Refuses() {
 		return
 	}

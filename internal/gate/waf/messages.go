@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"io"
 	"math"
@@ -14,8 +15,8 @@ import (
 	"stormdoor/seclang"
 )
 
-// messages reads the body of a remote call, looks at its messages as they come, and gives nothing on that has a portion that was not looked at.
-// What was found ends the reading. Between messages it holds nothing, for a call may last for hours.
+// messages reads the body of a remote call, looks at its messages as they come, and gives nothing on that has a part that was not looked at.
+// What was found ends the reading. Between messages it holds next to nothing, for a call may last for hours.
 //
 // It reads in whatever goroutine sends the body on, which may be after its request is over: its facts are a copy.
 type messages struct {
@@ -25,28 +26,32 @@ type messages struct {
 	facts *flow.Facts
 	mode  policy.WAFMode
 	src   io.Reader
+	read  int64 // bytes that came from it
 	judge func(portion) (passes bool)
+	turn  bool // it has the turn already
 
 	takes   *protobuf.Message // the type of the messages, nil where none is declared
 	decoder *protobuf.Decoder // nil: nothing is looked for in messages
 	mute    bool              // nothing is looked at any more
 
-	held  []byte // what was read and not given yet
-	given int    // bytes of it
-	free  int    // bytes of it that may be given
-	holds charge
-	end   error // what reading ended with
+	held    []byte // what was read and not given yet
+	given   int    // bytes of it
+	free    int    // bytes of it that may be given
+	waiting int    // bytes since the last of which all is looked at
+	holds   charge
+	end     error // what reading ended with
 
-	head   [frameHead]byte
-	heads  int    // bytes of head that have come
-	left   int64  // bytes of the message that have not come
-	whole  bool   // the message is looked at when it is here whole
-	packed bool   // it is packed
-	buffer []byte // what of it has come
-	due    int    // bytes since texts wait to be judged
+	head     [frameHead]byte
+	heads    int      // bytes of head that have come
+	left     int64    // bytes of the message that have not come
+	whole    bool     // the message is looked at when it is here whole
+	packed   bool     // it is packed
+	buffer   []byte   // what of it has come
+	finished int      // messages that have ended
+	unpacked int64    // bytes that packed messages held
+	texts    [][]byte // messages of JSON that wait to be judged
+	due      int      // bytes since something waits to be judged
 
-	first []byte // of a message that stands alone, until it is known to be no document
-	begun bool   // it is
 	quad  [4]byte
 	quads int
 }
@@ -58,20 +63,18 @@ const frameHead = 5
 const (
 	fedAtOnce    = 16 << 10
 	mostTexts    = 4096    // that are judged in one turn
-	leastJudged  = 4 << 10 // of a message, before its end
+	leastJudged  = 1 << 10 // of a message, before its end
 	mostUnpacked = 4 << 20 // of a packed message: what servers of gRPC take where nothing is said
-	enoughBegun  = 256     // of a message that stands alone, to tell it from a document
-	mostBlank    = 4 << 10 // before those
 )
 
 // What may be wrong with the body of a call.
 var (
-	errFlags   = errors.New("a message with flags that clients do not set")
-	errPacked  = errors.New("a packed message that cannot be unpacked")
-	errCut     = errors.New("the last message is not whole")
-	errBase64  = errors.New("base64 that cannot be read")
-	errForeign = errors.New("a document that is said to be a message")
-	errLong    = errors.New("a message that has to be looked at whole is longer than what is inspected")
+	errFlags  = errors.New("a message with flags that clients do not set")
+	errPacked = errors.New("a packed message that cannot be unpacked")
+	errCut    = errors.New("the last message is not whole")
+	errBase64 = errors.New("base64 that cannot be read")
+	errJSON   = errors.New("a message that is not JSON")
+	errLong   = errors.New("a message that has to be looked at whole, or unpacked, is too long for that")
 )
 
 // Len is how much can be read without waiting.
@@ -90,9 +93,9 @@ func (m *messages) Read(p []byte) (int, error) {
 			return 0, m.end
 		}
 		n, err := m.src.Read(p)
-		passes := m.look(p[:n], err == io.EOF)
-		waiting := m.waiting()
-		if passes && len(m.held) == 0 && waiting == 0 {
+		m.read += int64(n)
+		passes := m.look(p[:n], err == io.EOF || m.facts.Length > 0 && m.read >= m.facts.Length)
+		if passes && len(m.held) == 0 && m.waiting == 0 {
 			if m.end = err; n > 0 || err != nil {
 				return n, err
 			}
@@ -103,38 +106,12 @@ func (m *messages) Read(p []byte) (int, error) {
 			m.release()
 			return 0, m.end
 		}
-		m.end, m.free = err, max(m.free, len(m.held)-waiting)
+		m.end, m.free = err, max(m.free, len(m.held)-m.waiting)
 	}
 	return 0, nil
 }
 
-// waiting is how many of the last bytes have not been looked at to their end.
-func (m *messages) waiting() (n int) {
-	switch {
-	case m.mute:
-		return 0
-	case len(m.texts()) > 0:
-		return math.MaxInt32
-	case m.whole:
-		n = len(m.buffer)
-	case m.decoder != nil:
-		n = m.decoder.Pending()
-	}
-	n = max(n, len(m.first))
-	if m.base64 && n > 0 {
-		n = n*4/3 + len(m.quad)
-	}
-	return n
-}
-
-func (m *messages) texts() []protobuf.Text {
-	if m.decoder == nil {
-		return nil
-	}
-	return m.decoder.Texts
-}
-
-// hold keeps what has been read. False: there is no memory for it.
+// hold keeps what has been read; what is kept is there twice, for it is taken apart. False: there is no memory for it.
 func (m *messages) hold(p []byte) bool {
 	if m.given > 0 {
 		m.held = m.held[:copy(m.held, m.held[m.given:])]
@@ -142,8 +119,7 @@ func (m *messages) hold(p []byte) bool {
 	}
 	if old := cap(m.held); len(m.held)+len(p) > old {
 		size := max(2*old, len(m.held)+len(p))
-		if !m.holds.take(int64(size-old), int64(size)) {
-			m.note(flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull})
+		if !m.holds.take(2*int64(size-old), 2*int64(size)) && !m.goOn(flow.Verdict{Action: flow.Refuse, Reason: flow.WAFFull, RetryIn: retryFull, Dry: m.mode != policy.WAFBlocks}) {
 			return false
 		}
 		m.held = append(make([]byte, 0, size), m.held...)
@@ -169,17 +145,18 @@ func (m *messages) look(p []byte, ended bool) (passes bool) {
 			passes = m.goOn(flow.Verdict{Action: flow.Refuse, Reason: flow.StageFailed, Dry: m.mode != policy.WAFBlocks})
 		}
 	}()
+	before, given := m.finished, m.givenTexts()
 	err := m.parse(p, ended)
-	if err == nil {
-		if m.due += len(p); len(m.texts()) == 0 {
-			m.due = 0
-		} else if m.left == 0 || ended || m.due >= leastJudged {
-			err = m.judgeTexts()
+	if err == nil && m.waits() {
+		if m.due += len(p); m.finished > before || ended || m.due >= leastJudged {
+			err = m.judgeAll()
 		}
 	}
-	switch {
-	case err == nil:
+	if err == nil {
+		m.wait(len(p), m.finished > before || m.givenTexts() > given)
 		return true
+	}
+	switch {
 	case err == errRefused:
 		return false
 	case err == errLong:
@@ -187,12 +164,42 @@ func (m *messages) look(p []byte, ended bool) (passes bool) {
 		v.Dry = v.Dry || m.stage.over == policy.OverPrefix
 		return m.goOn(v)
 	}
-	if !m.judge(portion{texts: m.texts(), problem: err.Error()}) {
+	if !m.judge(portion{texts: m.decoded(), problem: err.Error()}) {
 		return false
 	}
 	m.quiet()
 	return true
 }
+
+// wait says how many of the last bytes have not been looked at to their end, when n more have come; some is whether something that began before
+// them has ended in them, so that nothing before them waits.
+func (m *messages) wait(n int, some bool) {
+	switch {
+	case !m.waits() && !(m.whole && m.left > 0) && !(m.decoder != nil && m.decoder.Pending()):
+		m.waiting = 0
+	case some && !m.waits():
+		m.waiting = n
+	default:
+		m.waiting += n
+	}
+}
+
+func (m *messages) decoded() []protobuf.Text {
+	if m.decoder == nil {
+		return nil
+	}
+	return m.decoder.Texts
+}
+
+func (m *messages) givenTexts() int {
+	if m.decoder == nil {
+		return 0
+	}
+	return m.decoder.Given
+}
+
+// waits reports whether something waits to be judged.
+func (m *messages) waits() bool { return len(m.texts) > 0 || len(m.decoded()) > 0 }
 
 // goOn notes a verdict and reports whether the body goes on, which then nobody looks at.
 func (m *messages) goOn(v flow.Verdict) bool {
@@ -201,15 +208,25 @@ func (m *messages) goOn(v flow.Verdict) bool {
 	return v.Dry
 }
 
-func (m *messages) quiet() { m.mute, m.decoder, m.buffer, m.first = true, nil, nil, nil }
+func (m *messages) quiet() { m.mute, m.waiting, m.decoder, m.buffer, m.texts = true, 0, nil, nil, nil }
 
-// judgeTexts judges the texts that there are.
-func (m *messages) judgeTexts() error {
-	d := m.decoder
-	passes := m.judge(portion{texts: d.Texts, size: d.Bytes})
-	clear(d.Texts)
-	d.Texts, d.Bytes, m.due = d.Texts[:0], 0, 0
-	if !passes {
+// judgeAll judges what waits: messages of JSON as one list of them, if there are several.
+func (m *messages) judgeAll() error {
+	m.due = 0
+	if d := m.decoder; d != nil && len(d.Texts) > 0 {
+		passes := m.judge(portion{texts: d.Texts, size: d.Bytes})
+		if d.Forget(); !passes {
+			return errRefused
+		}
+	}
+	if len(m.texts) == 0 {
+		return nil
+	}
+	text := m.texts[0]
+	if len(m.texts) > 1 {
+		text = append(append([]byte{'['}, bytes.Join(m.texts, []byte{','})...), ']')
+	}
+	if m.texts = nil; !m.judge(portion{json: text, size: len(text)}) {
 		return errRefused
 	}
 	return nil
@@ -260,6 +277,10 @@ func (m *messages) begin(flags byte, size int64) error {
 	if flags > 1 {
 		return errFlags
 	}
+	if size == 0 {
+		m.finished++
+		return nil
+	}
 	m.left, m.packed = size, flags == 1
 	m.whole = m.kind == jsonMessage || m.packed && m.takes != nil
 	switch {
@@ -268,10 +289,7 @@ func (m *messages) begin(flags byte, size int64) error {
 	case m.whole:
 		m.buffer = m.buffer[:0]
 	case m.decoder != nil:
-		m.decoder.Begin(m.takes)
-	}
-	if size == 0 {
-		return m.finish()
+		m.decoder.Begin(m.takes, size)
 	}
 	return nil
 }
@@ -295,7 +313,7 @@ func (m *messages) decode(p []byte) error {
 		}
 		p = p[n:]
 		if d := m.decoder; int64(d.Bytes) >= m.stage.limit || len(d.Texts) >= mostTexts {
-			if err := m.judgeTexts(); err != nil {
+			if err := m.judgeAll(); err != nil {
 				return err
 			}
 		}
@@ -305,62 +323,76 @@ func (m *messages) decode(p []byte) error {
 
 // finish ends a message.
 func (m *messages) finish() error {
+	m.finished++
 	switch {
-	case m.whole:
+	case m.whole && m.packed:
 		return m.unfold()
+	case m.whole:
+		text := m.buffer
+		m.buffer, m.whole = nil, false
+		return m.takeJSON(text)
 	case m.decoder != nil && !m.packed:
 		return m.decoder.End()
 	}
 	return nil
 }
 
-// unfold looks at a message that is here whole.
+// takeJSON takes a message of JSON, which waits to be judged.
+func (m *messages) takeJSON(text []byte) error {
+	if int64(len(text)) > m.stage.limit {
+		return errLong
+	}
+	if !json.Valid(text) {
+		return errJSON
+	}
+	m.texts = append(m.texts, text)
+	if m.due += len(text); m.due >= fedAtOnce || len(m.texts) >= mostTexts {
+		return m.judgeAll()
+	}
+	return nil
+}
+
+// unfold looks at a packed message that is here whole, in its turn: what it holds is not kept while others have theirs. Over the whole body no more
+// is unpacked than of one that came at once.
 func (m *messages) unfold() error {
-	text := m.buffer
+	packed := m.buffer
 	m.buffer, m.whole = nil, false
-	if m.packed {
-		if m.coding == "" {
-			return errPacked
-		}
-		var ok bool
-		if text, ok = seclang.Unpack(text, m.coding, mostUnpacked); !ok {
-			return errPacked
-		}
+	m.stage.turns.piece()
+	m.turn = true
+	defer func() {
+		m.turn = false
+		m.stage.turns.pieceDone()
+	}()
+	if m.coding == "" {
+		return errPacked
 	}
-	if m.kind == jsonMessage {
-		switch {
-		case int64(len(text)) > m.stage.limit:
-			return errLong
-		case len(text) > 0 && !m.judge(portion{json: text, size: len(text)}):
-			return errRefused
-		}
-		return nil
+	most := min(mostUnpacked, seclang.UnpackedMost(m.read)-m.unpacked)
+	text, ok, more := seclang.Unpack(packed, m.coding, int(max(most, 0)))
+	m.unpacked += int64(len(text))
+	switch {
+	case more:
+		return errLong
+	case !ok:
+		return errPacked
+	case m.kind == jsonMessage:
+		return m.takeJSON(text)
 	}
-	m.decoder.Begin(m.takes)
+	m.decoder.Begin(m.takes, int64(len(text)))
 	if err := m.decode(text); err != nil {
 		return err
 	}
-	return m.decoder.End()
+	if err := m.decoder.End(); err != nil {
+		return err
+	}
+	return m.judgeAll()
 }
 
 // alone takes the next bytes of a body that is one message.
 func (m *messages) alone(p []byte, ended bool) error {
-	if !m.begun {
-		m.first = append(m.first, p...)
-		begin := bytes.TrimLeft(m.first, " \t\r\n")
-		switch {
-		case len(m.first)-len(begin) > mostBlank:
-			return errForeign
-		case len(begin) < enoughBegun && !ended:
-			return nil
-		case seclang.Document(begin):
-			return errForeign
-		}
-		p, m.first, m.begun = m.first, nil, true
+	if m.left == 0 {
 		m.left, m.packed = math.MaxInt64, m.coding != ""
-		m.whole = m.packed && m.takes != nil
-		if m.decoder != nil {
-			m.decoder.Begin(m.takes)
+		if m.whole = m.packed; !m.whole {
+			m.decoder.Begin(m.takes, m.facts.Length)
 		}
 	}
 	if err := m.take(p); err != nil {
@@ -399,9 +431,11 @@ func (m *messages) unquote(p []byte) ([]byte, error) {
 // judged judges a portion of the body, in its turn.
 func (m *messages) judged(p portion) bool {
 	s := m.stage
-	s.turns.piece()
-	defer s.turns.pieceDone()
-	v := s.inspectPart(m.facts, m.mode, p)
+	if !m.turn {
+		s.turns.piece()
+		defer s.turns.pieceDone()
+	}
+	v := s.inspectPortion(m.facts, m.mode, p)
 	m.work.Add(v.Work)
 	if v.Action > flow.Admit {
 		m.note(v)

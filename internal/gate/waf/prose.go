@@ -2,6 +2,8 @@ package waf
 
 import (
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"net/url"
 	"regexp"
 	"strings"
@@ -23,6 +25,8 @@ var doubts = map[int]func(sent string) bool{
 	932120: windowsProse, 932125: windowsProse, 932370: windowsProse, 932380: windowsProse, 932140: noBatch,
 	// Names of uploaded files: an apostrophe or a "=" alone.
 	920120: fileName,
+	// Paths by dots, and requests and answers by their first lines.
+	930100: noClimb, 930110: noClimb, 921110: oneLine,
 	// Files and programs of the system by name.
 	930120: mention, 932160: mentionedProgram,
 	// SQL: its words, its fingerprints by libinjection ("John Or@var.es"), and its punctuation.
@@ -31,13 +35,13 @@ var doubts = map[int]func(sent string) bool{
 	// Operators of MongoDB, which other languages of queries write alike.
 	942290: otherQuery,
 	// Calls of PHP and of JavaScript by the names of functions.
-	933135: noProgram, 933150: noProgram, 933160: noProgram, 933180: noProgram, 933210: noProgram, 934100: noProgram, 934160: noProgram,
+	933135: noVariable, 933150: noProgram, 933160: noCall, 933180: noProgram, 933210: noProgram, 934100: noProgram, 934160: noProgram,
 	9000311: noBasic,
 	// HTML and its scripts by words and punctuation.
-	941100: noMarkup, 941120: noMarkup, 941130: noNamespace, 941170: inlineFile, 934170: inlineFile, 941160: noMarkup, 941180: onlyComments, 941250: noMarkup, 941260: noMarkup, 941270: noMarkup, 941310: noMarkup,
+	941100: noMarkup, 941120: noMarkup, 941130: noNamespace, 941170: inlineFile, 934170: noData, 941160: noMarkup, 941180: onlyComments, 941250: noMarkup, 941260: noMarkup, 941270: noMarkup, 941310: noMarkup,
 	9000322: noMarkup, 9000323: noMarkup, 941370: noScripts, 941390: noScripts, 9000320: noScripts, 9000321: noScripts,
 	// Fields of answers.
-	921120: noAnswer, 921130: noAnswer, 921160: noAnswer, 9000260: noAnswer,
+	921120: noAnswer, 921130: noAnswerInside, 921160: noAnswer, 9000260: noAnswer,
 	// The word "javascript:".
 	941210: noScript,
 }
@@ -61,7 +65,30 @@ func doubt(r *seclang.Rule, sent string) bool {
 			sent = decoded
 		}
 	}
-	return judge(sent)
+	return judge(sent) || leaves(sent, judge)
+}
+
+// mostJSON is the longest document of JSON in a field of which the values are judged one by one, in bytes.
+const mostJSON = 64 << 10
+
+// plainLeaf is a value of JSON that nothing can be made of: a name, a number, a time, an address of the web without a query.
+var plainLeaf = regexp.MustCompile(`^(?:[\w:@+-]+(?:\.[\w:@+-]+)*|\{\}|\[\]|https?://[\w-]+(?:\.[\w-]+)*(?::\d+)?(?:/[\w~:@+-]+(?:\.[\w~:@+-]+)*)*/?)?$`)
+
+// leaves reports whether a value is a document of JSON, as hooks send it in a field of a form, of which every text and every name is harmless by itself.
+func leaves(s string, judge func(string) bool) bool {
+	if len(s) > mostJSON || len(s) == 0 || s[0] != '{' && s[0] != '[' || !json.Valid([]byte(s)) {
+		return false
+	}
+	tokens := json.NewDecoder(strings.NewReader(s))
+	for {
+		token, err := tokens.Token()
+		if err != nil {
+			return err == io.EOF
+		}
+		if text, ok := token.(string); ok && !plainLeaf.MatchString(text) && !judge(text) {
+			return false
+		}
+	}
 }
 
 // shellProse reports whether a value is a text in which no shell finds a command to run, should it be given to one. A
@@ -72,7 +99,15 @@ func shellProse(s string) bool {
 }
 
 // shellOrFile is for rules that take the "base64," of a file for a command.
-func shellOrFile(s string) bool { return inlineFile(s) || shellProse(s) }
+func shellOrFile(s string) bool {
+	return inlineFile(s) || shellProse(s) || compound.MatchString(s) || disposition.MatchString(s)
+}
+
+// compound is one name of several words, such as docker-hello-world: no command, or one that is given nothing to do.
+var compound = regexp.MustCompile(`^[a-z]+(?:-[a-z0-9]+)+$`)
+
+// disposition is what stands in the field Content-Disposition (RFC 6266), which addresses of stores have in their query.
+var disposition = regexp.MustCompile(`^(?:attachment|inline)(?:;\s*[a-zA-Z]+\*?=(?:"[^"$\x60\\\x00-\x1f]*"|[\w!#&+.^~%'-]+))*$`)
 
 // listing is the one command that tells nothing without a path: ls of plain names.
 var listing = regexp.MustCompile(`(?i)^ls(?: [a-z0-9]+){2,}$`)
@@ -112,8 +147,14 @@ func clauses(s string, lowerCommands bool) bool {
 		words, grammar = words+n, grammar+g
 	}
 	alone := !strings.ContainsAny(s, ";\r\n()")
+	if words == 2 && grammar == 0 && lowerCommands && names.MatchString(s) {
+		return true
+	}
 	return words >= 3 && (grammar*8 >= words || grammar == 0 && alone && lowerCommands)
 }
+
+// names are two words with capitals, as people and things have them; commands have none.
+var names = regexp.MustCompile(`^[A-Z][a-z]+ [A-Z][a-z]+$`)
 
 // wordOf takes the punctuation of sentences off a token. It is plain if what is left is a word, a number or nothing.
 func wordOf(token string) (word string, plain bool) {
@@ -143,15 +184,25 @@ var substitution = regexp.MustCompile("[$<>]\\(|\\$[{\\[]|/\\w*\\[|`|%|\\\\")
 
 // noSubstitution reports whether no shell would expand anything in a value.
 func noSubstitution(s string) bool {
+	s = placeholder.ReplaceAllString(s, "")
 	return !substitution.MatchString(s) || noShell(s)
 }
+
+// placeholder is a place in a text that some program fills in; variables of a shell that hold something an attack could use are in capitals.
+var placeholder = regexp.MustCompile(`\$\{[a-z][a-z_]{0,30}\}`)
 
 // mention reports whether a value is a text that speaks of a file: it neither begins with a path nor climbs, so that
 // opening it opens nothing.
 func mention(s string) bool {
 	first, _, _ := strings.Cut(strings.TrimSpace(s), " ")
+	if jsonName.MatchString(s) {
+		return true
+	}
 	return inside.MatchString(s) && !climbing.MatchString(s) || text(s) && !climbing.MatchString(s) && !strings.HasPrefix(first, ".") && !strings.HasPrefix(first, "~") && !strings.ContainsAny(first, "/\\")
 }
+
+// jsonName is where a value stands in JSON: the points are the reader's own.
+var jsonName = regexp.MustCompile(`^(?:json|protobuf)(?:\.[\w$@-]+)+$`)
 
 // inside is a path below a folder of the program's own that is named as one of the system is: src/etc/hosts.go.
 var inside = regexp.MustCompile(`^[\w-][\w.-]*/(?:[\w-][\w.-]*/)*(?:etc|proc|sys|usr|dev|bin)/[\w-][\w./-]*$`)
@@ -220,6 +271,32 @@ func odataAddress(s string) bool {
 // otherQuery reports whether a dollar sign belongs to GraphQL or OData.
 func otherQuery(s string) bool {
 	return query(s) || odata.MatchString(s) || odataAddress(s) || text(s) && !operator.MatchString(s)
+}
+
+// noVariable is for variables of PHP, which other programs fill in where they write them alike.
+func noVariable(s string) bool {
+	return noProgram(s) || !strings.Contains(placeholder.ReplaceAllString(s, ""), "$")
+}
+
+// noCall is for calls of functions.
+func noCall(s string) bool { return noProgram(s) || disposition.MatchString(s) }
+
+// noClimb reports whether no part of a value leads out of a folder, however dots are written.
+func noClimb(s string) bool { return !strings.Contains(s, "/") && !climbs.MatchString(s) }
+
+var climbs = regexp.MustCompile(`(?i)\.\.|\.%|%\.|2e|0x2|u002|u221|c0|e0|af|9c|2f|5c`)
+
+// lineEnds are those that something behind a program could take for one: CR, LF, and characters of which it keeps the lower byte.
+const lineEnds = "\r\n\u560a\u560d\u010a\u010d"
+
+// oneLine reports whether a value has no line end, without which it begins nothing.
+func oneLine(s string) bool { return !strings.ContainsAny(s, lineEnds) }
+
+func noAnswerInside(s string) bool { return noAnswer(s) || oneLine(s) && !strings.Contains(s, "<") }
+
+// noData is for addresses of the kind data:, which have a comma.
+func noData(s string) bool {
+	return inlineFile(s) || strings.HasPrefix(s, "data:") && !strings.Contains(s, ",")
 }
 
 // operator is one of MongoDB as it has to be written: a key of an object, or in the brackets of a name.
@@ -324,9 +401,13 @@ var basic = regexp.MustCompile(`(?i)\bev\s+al\b|server\.\w+\s*[=(]|resume\s+next
 
 func noBatch(s string) bool   { return text(s) && !syntax.Batch(s) }
 func noProgram(s string) bool { return text(s) && !syntax.Script(s) }
-func noMarkup(s string) bool  { return text(s) && !syntax.HTML(s) && !syntax.Script(s) }
-func noScripts(s string) bool { return text(s) && !syntax.Runs(s) && !syntax.Script(s) }
-func noAnswer(s string) bool  { return text(s) && !answer.MatchString(s) && !syntax.HTML(s) }
+func noMarkup(s string) bool {
+	return text(s) && !syntax.HTML(s) && !syntax.Script(s) || syntax.Formatted(s) || plainXML(s)
+}
+func noScripts(s string) bool {
+	return text(s) && !syntax.Runs(s) && !syntax.Script(s) || syntax.Formatted(s)
+}
+func noAnswer(s string) bool { return text(s) && !answer.MatchString(s) && !syntax.HTML(s) }
 
 // answer is where another answer could begin, or a field of one.
 var answer = regexp.MustCompile(`(?i)http/\d(?:\.\d)?\s+\d{3}|[\r\n\x{560a}\x{560d}]\s*(?:set-cookie\s*:\s*[\w-]+=|location\s*:\s*(?:https?:)?//|refresh\s*:\s*\d|content-[\w-]+\s*:\s*[\w-]+[/;\d]|(?:x-forwarded-\w+|host|via)\s*:\s*[\w-]+\.[\w.-]+)`)
@@ -340,8 +421,11 @@ func noStacking(s string) bool { return noSQL(s) || oddWord(s) }
 
 // noInjection is for the fingerprints of libinjection.
 func noInjection(s string) bool {
-	return mailbox(s) || noSQL(s) || oddWord(s) || prepared.MatchString(s) && !syntax.SQL(s)
+	return wildcard.MatchString(s) && strings.Count(s, "*") == 1 || mailbox(s) || noSQL(s) || oddWord(s) || prepared.MatchString(s) && !syntax.SQL(s)
 }
+
+// wildcard is a path with one segment that stands for any; SQL would read the beginning of a comment there, and never its end.
+var wildcard = regexp.MustCompile(`^/?[\w.~@:+-]+(?:/[\w.~@:+-]+)*/\*(?:/[\w.~@:+-]+)*$`)
 
 // prepared is a statement with places for values, as logs and traces show it: nothing runs it so.
 var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\s*(?:$|[,);]|(?i:and|or|order|limit|group)\b)`)
@@ -349,13 +433,39 @@ var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\
 // noNamespace is for declarations of namespaces: a document of XML has them, and runs nothing if none is one that browsers
 // know.
 func noNamespace(s string) bool {
-	return inlineFile(s) || noMarkup(s) || document.MatchString(s) && !known.MatchString(s)
+	return inlineFile(s) || noMarkup(s) || !strings.ContainsAny(s, "<>\"'`") || document.MatchString(s) && !known.MatchString(s)
 }
 
 var (
 	document = regexp.MustCompile(`^\s*(?:<\?xml[^>]*\?>\s*)?<(?:[\w-]+:)?[\w-]+\s[^<]*xmlns(?::[\w-]+)?=`)
 	known    = regexp.MustCompile(`(?i)1999/(?:xhtml|xsl|xlink)|2000/svg|1998/math|<(?:script|svg|html)\b|\bon\w+\s*=|script:`)
 )
+
+// plainXML reports whether a value is a whole document of XML, without a declaration of its type, that is none for browsers: an assertion of SAML, a
+// request to a gateway.
+func plainXML(s string) bool {
+	if len(s) > mostJSON || !strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "<") || known.MatchString(s) || syntax.Runs(s) || strings.Contains(s, "<!") {
+		return false
+	}
+	d := xml.NewDecoder(strings.NewReader(s))
+	elements := 0
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return err == io.EOF && elements > 0
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if elements++; syntax.IsTag(token.Name.Local) {
+				return false
+			}
+		case xml.ProcInst:
+			if token.Target != "xml" {
+				return false
+			}
+		}
+	}
+}
 
 // onlyComments is for what XSS and comments of HTML have in common: comments that are closed, and nothing else.
 func onlyComments(s string) bool {

@@ -3,6 +3,7 @@ package protobuf
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -10,23 +11,30 @@ import (
 // maxDepth is how many messages may lie inside each other: what C++ and Java read.
 const maxDepth = 100
 
-// overlap is how much of a text that is given in parts is given twice, in bytes, so that nothing hides in a cut.
-const overlap = 8 << 10
+// maxLength is the longest field, in bytes. Some servers cut longer lengths down to 32 bits and read on in the middle.
+const maxLength = math.MaxInt32
 
-// What may be wrong with a message.
+// maxName is the longest name of a text, in bytes; what is longer ends there.
+const maxName = 512
+
+// Overlap is how much of a text that is given in parts is given twice, in bytes, so that nothing hides in a cut.
+const Overlap = 8 << 10
+
+// What may be wrong with a message. A server reads some of these in a way of its own; no encoder writes them.
 var (
-	ErrNumber  = errors.New("a number that does not end")
-	ErrField   = errors.New("a field that there cannot be")
-	ErrLength  = errors.New("a field goes beyond its message")
-	ErrCut     = errors.New("a message ends within a field")
-	ErrGroup   = errors.New("a group that ends without having begun")
-	ErrDepth   = errors.New("messages more than 100 deep inside each other")
-	ErrAnyType = errors.New("a message whose type is told behind it")
+	ErrNumber = errors.New("a number that does not end")
+	ErrField  = errors.New("a field that there cannot be")
+	ErrWire   = errors.New("a field that is written as another kind than it is declared as")
+	ErrLength = errors.New("a field goes beyond its message")
+	ErrCut    = errors.New("a message ends within a field")
+	ErrGroup  = errors.New("a group that ends without having begun")
+	ErrDepth  = errors.New("messages more than 100 deep inside each other")
+	ErrAny    = errors.New("a message of any type that comes twice, or whose type is told behind it")
 )
 
 // Text is a text in a message.
 type Text struct {
-	// Name is where it stands: the names of the fields, parted by points.
+	// Name is where it stands: the names of the fields behind "protobuf", parted by points.
 	Name string
 	// Value is the text, or a part of it.
 	Value string
@@ -37,11 +45,12 @@ type Text struct {
 type Decoder struct {
 	schema *Schema
 	most   int // bytes of a text that are given at once
-	// Texts are those that were found. Whoever has looked at them empties the list.
+	// Texts are those that were found. Whoever has looked at them calls Forget.
 	Texts []Text
-	// Bytes is how long those are together.
-	Bytes int
+	// Bytes is how long those are together with their names, and Given how many there were since the beginning.
+	Bytes, Given int
 
+	names  map[string]string // that Texts have, for there are few
 	levels []level
 	path   []byte
 	pos    int64 // in the message
@@ -60,6 +69,7 @@ type level struct {
 	end   int64            // where it ends; that of what holds it for a group
 	group protowire.Number // 0: it is no group
 	path  int              // how long the path is in what holds it
+	seen  []protowire.Number
 	// Of an Any:
 	holds *Message // the type that it names, nil for none that is declared
 	held  bool     // its value has come
@@ -72,28 +82,39 @@ const (
 	atNumber               // the number of a field
 	atLength               // the length of a field
 	inSkipped              // something that is not looked at
+	inPacked               // numbers of which the last has to end
 	inText
 )
 
-// NewDecoder returns what takes messages of a schema apart. Texts longer than most, in bytes, are given in parts that overlap. Without a schema
-// messages are looked at as NewDecoder(nil, 0).Begin(nil) has them.
+// prefix begins every path.
+const prefix = "protobuf"
+
+// NewDecoder returns what takes messages of a schema apart. Texts longer than most, in bytes, are given in parts that overlap.
 func NewDecoder(schema *Schema, most int) *Decoder {
-	return &Decoder{schema: schema, most: max(most, 2*overlap)}
+	return &Decoder{schema: schema, most: max(most, 2*Overlap), names: map[string]string{}}
 }
 
-// Begin begins a message of a type. Of nil it is only checked that it is a message, and one without groups, which nobody has used since
-// 2008 and which begin like JSON.
-func (d *Decoder) Begin(of *Message) {
-	d.levels = append(d.levels[:0], level{of: of, end: math.MaxInt64})
-	d.path, d.pos, d.state, d.number, d.shift = d.path[:0], 0, atTag, 0, 0
-}
-
-// Pending is how many bytes of a text have come that are not in Texts yet.
-func (d *Decoder) Pending() int {
-	if d.state != inText {
-		return 0
+// Begin begins a message of a type, of a size in bytes; size is negative where it is not known.
+func (d *Decoder) Begin(of *Message, size int64) {
+	if size < 0 {
+		size = math.MaxInt64
 	}
-	return len(d.text) - d.again
+	d.levels = append(d.levels[:0], level{of: of, end: size})
+	d.path, d.pos, d.state, d.number, d.shift = append(d.path[:0], prefix...), 0, atTag, 0, 0
+}
+
+// Pending reports whether a text has begun of which bytes have come that are not in Texts yet.
+func (d *Decoder) Pending() bool { return d.state == inText && len(d.text) > d.again }
+
+// mostKept is for how many texts there is room once they were forgotten.
+const mostKept = 64
+
+// Forget empties Texts. Streams that say nothing for hours hold next to nothing.
+func (d *Decoder) Forget() {
+	clear(d.Texts)
+	if d.Texts, d.Bytes = d.Texts[:0], 0; cap(d.Texts) > mostKept {
+		d.Texts = nil
+	}
 }
 
 // End ends a message.
@@ -123,11 +144,15 @@ func (d *Decoder) Write(p []byte) error {
 // step takes some of the bytes that there are.
 func (d *Decoder) step(p []byte) (n int, err error) {
 	switch d.state {
-	case inSkipped:
+	case inSkipped, inPacked:
 		n = int(min(d.left, int64(len(p))))
-		if d.left -= int64(n); d.left == 0 {
-			d.state = atTag
+		if d.left -= int64(n); d.left > 0 {
+			return n, nil
 		}
+		if d.state == inPacked && p[n-1] >= 0x80 {
+			return 0, ErrCut
+		}
+		d.state = atTag
 		return n, nil
 	case inText:
 		n = int(min(d.left, int64(len(p)), int64(d.most-len(d.text))))
@@ -160,7 +185,7 @@ func (d *Decoder) numbered(number uint64, at int64) error {
 		d.state = atTag
 		return nil
 	case atLength:
-		if number > uint64(top.end-at) {
+		if number > maxLength || int64(number) > top.end-at {
 			return ErrLength
 		}
 		return d.enter(top, int64(number), at)
@@ -169,7 +194,11 @@ func (d *Decoder) numbered(number uint64, at int64) error {
 		return ErrField
 	}
 	d.of = protowire.Number(number >> 3)
-	switch protowire.Type(number & 7) {
+	wire := protowire.Type(number & 7)
+	if f := d.field(top); f != nil && wire != protowire.EndGroupType && !f.takes(wire) {
+		return ErrWire
+	}
+	switch wire {
 	case protowire.VarintType:
 		d.state = atNumber
 	case protowire.BytesType:
@@ -179,14 +208,10 @@ func (d *Decoder) numbered(number uint64, at int64) error {
 	case protowire.Fixed64Type:
 		return d.skip(top, 8, at)
 	case protowire.StartGroupType:
-		f := d.field(top)
-		if d.schema == nil {
-			return ErrField
+		if f := d.field(top); f != nil {
+			return d.push(top, f, level{of: f.message, end: top.end, group: d.of})
 		}
-		if f == nil || !f.group {
-			return d.push(level{end: top.end, group: d.of, path: len(d.path)})
-		}
-		return d.push(level{of: f.message, end: top.end, group: d.of, path: d.named(f)})
+		return d.push(top, nil, level{end: top.end, group: d.of})
 	case protowire.EndGroupType:
 		if top.group != d.of {
 			return ErrGroup
@@ -196,6 +221,18 @@ func (d *Decoder) numbered(number uint64, at int64) error {
 		return ErrField
 	}
 	return nil
+}
+
+// takes reports whether a field may be written so. What editions of the language call a delimited message is written as a group, and declared as
+// a message.
+func (f *field) takes(wire protowire.Type) bool {
+	switch {
+	case f.message != nil:
+		return wire == protowire.BytesType || wire == protowire.StartGroupType
+	case f.packs && wire == protowire.BytesType:
+		return true
+	}
+	return wire == f.wire
 }
 
 func (d *Decoder) skip(top *level, n, at int64) error {
@@ -208,70 +245,84 @@ func (d *Decoder) skip(top *level, n, at int64) error {
 	return nil
 }
 
-// field is what the type of a level says of the field that is being read, nil for nothing of which texts may come.
+// field is what the type of a level says of the field that is being read; nil for nothing.
 func (d *Decoder) field(top *level) *field {
 	if top.of == nil {
 		return nil
 	}
-	f := top.of.fields[d.of]
-	if f == nil || f.message != nil && !f.message.texts {
-		return nil
-	}
-	return f
+	return top.of.fields[d.of]
 }
 
 // enter goes into a field of so many bytes.
 func (d *Decoder) enter(top *level, n, at int64) error {
-	if top.of != nil && top.of.any && d.of == anyValue {
-		if top.held = true; top.holds == nil || !top.holds.texts {
+	f, inAny := d.field(top), top.of != nil && top.of.any
+	if inAny && d.of == anyValue {
+		if top.held {
+			return ErrAny
+		}
+		if top.held = true; top.holds == nil {
 			return d.skip(top, n, at)
 		}
-		return d.push(level{of: top.holds, end: at + n, path: d.named(&field{name: "value"})})
+		return d.push(top, f, level{of: top.holds, end: at + n})
 	}
-	f := d.field(top)
 	switch {
-	case f == nil || f.group:
+	case f == nil:
 		return d.skip(top, n, at)
 	case f.message != nil:
-		return d.push(level{of: f.message, end: at + n, path: d.named(f)})
+		return d.push(top, f, level{of: f.message, end: at + n})
+	case f.packs:
+		return d.numbers(top, f, n, at)
+	case !f.text:
+		return d.skip(top, n, at)
+	case inAny && (top.held || n > maxName):
+		return ErrAny
 	case n == 0:
-		d.state = atTag
-		if top.of.any && d.of == anyType {
-			return d.typed(top, "")
+		if d.state = atTag; inAny {
+			top.holds = nil
 		}
 		return nil
-	case top.of.any && top.held:
-		return ErrAnyType
 	}
 	d.state, d.left, d.text, d.again = inText, n, d.text[:0], 0
 	return nil
 }
 
-// typed notes what type an Any names.
-func (d *Decoder) typed(top *level, url string) error {
-	if top.held {
-		return ErrAnyType
+// numbers steps over numbers that are written in one, which have to end where that does.
+func (d *Decoder) numbers(top *level, f *field, n, at int64) error {
+	switch {
+	case f.wire == protowire.Fixed32Type && n%4 != 0, f.wire == protowire.Fixed64Type && n%8 != 0:
+		return ErrCut
 	}
-	top.holds = d.schema.named(url)
-	return nil
+	err := d.skip(top, n, at)
+	if f.wire == protowire.VarintType && d.state == inSkipped {
+		d.state = inPacked
+	}
+	return err
 }
 
-// named adds the name of a field to the path, and returns how long that was.
-func (d *Decoder) named(f *field) int {
-	n := len(d.path)
-	if n > 0 {
-		d.path = append(d.path, '.')
-	}
-	d.path = append(d.path, f.name...)
-	return n
-}
-
-func (d *Decoder) push(l level) error {
+// push begins a message in a field of the level above; of one that is not declared, the field is nil.
+func (d *Decoder) push(top *level, f *field, l level) error {
 	if len(d.levels) == maxDepth {
 		return ErrDepth
 	}
+	l.path = len(d.path)
+	if f != nil {
+		if f.once && slices.Contains(top.seen, d.of) {
+			return ErrAny
+		}
+		if f.once {
+			top.seen = append(top.seen, d.of)
+		}
+		d.named(f.name)
+	}
 	d.levels, d.state = append(d.levels, l), atTag
 	return nil
+}
+
+// named adds the name of a field to the path.
+func (d *Decoder) named(name string) {
+	if len(d.path)+len(name) < maxName {
+		d.path = append(append(d.path, '.'), name...)
+	}
 }
 
 func (d *Decoder) pop() {
@@ -281,7 +332,7 @@ func (d *Decoder) pop() {
 
 // leave leaves the messages that end here.
 func (d *Decoder) leave() error {
-	for {
+	for len(d.levels) > 1 {
 		top := &d.levels[len(d.levels)-1]
 		switch {
 		case d.pos < top.end:
@@ -291,29 +342,39 @@ func (d *Decoder) leave() error {
 		}
 		d.pop()
 	}
+	return nil
 }
+
+// mostNames is how many names are remembered.
+const mostNames = 256
 
 // give gives the text that was read, or a part of it.
 func (d *Decoder) give() error {
 	top := &d.levels[len(d.levels)-1]
-	before := d.named(top.of.fields[d.of])
-	d.Texts = append(d.Texts, Text{string(d.path), string(d.text)})
-	d.path = d.path[:before]
-	d.Bytes += len(d.text)
-	if d.left > 0 {
-		if top.of.any && d.of == anyType {
-			return ErrField
+	f, before := top.of.fields[d.of], len(d.path)
+	d.named(f.name)
+	name, ok := d.names[string(d.path)]
+	if !ok {
+		if len(d.names) == mostNames {
+			clear(d.names)
 		}
-		d.again = copy(d.text, d.text[len(d.text)-overlap:])
+		name = string(d.path)
+		d.names[name] = name
+	}
+	d.path = d.path[:before]
+	d.Texts = append(d.Texts, Text{name, string(d.text)})
+	d.Bytes += len(name) + len(d.text)
+	d.Given++
+	if d.left > 0 {
+		d.again = copy(d.text, d.text[len(d.text)-Overlap:])
 		d.text = d.text[:d.again]
 		return nil
 	}
-	d.state = atTag
-	if top.of.any && d.of == anyType {
-		return d.typed(top, string(d.text))
+	if d.state = atTag; top.of.any {
+		top.holds = d.schema.named(string(d.text))
 	}
-	if cap(d.text) > overlap {
-		d.text = nil // streams that say nothing for hours hold nothing
+	if cap(d.text) > maxName {
+		d.text = nil
 	}
 	return nil
 }

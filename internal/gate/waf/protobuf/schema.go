@@ -24,22 +24,25 @@ const maxFile = 32 << 20
 type Schema struct {
 	file     string
 	messages map[string]*Message // by full name
-	methods  map[string]*Message // what they take, by "/package.Service/Method"
+	methods  map[string]*Message // what they take, by "package.service/method" in lower case
 }
 
 // Message is a type of messages.
 type Message struct {
 	name   string
 	fields map[protowire.Number]*field
-	texts  bool // it, or a message in it, may hold a text
 	any    bool // it is google.protobuf.Any, which holds a message of a type that it names
+	anys   bool // it, or a message in it, is one
 }
 
-// field is a field that holds a text or a message.
+// field is a field of a message.
 type field struct {
 	name    string
-	message *Message // nil for a text
-	group   bool
+	text    bool
+	message *Message // nil for none
+	once    bool     // it may hold an Any, and servers merge what comes twice
+	wire    protowire.Type
+	packs   bool // it is a list of numbers, which may be written in one
 }
 
 // The fields of google.protobuf.Any.
@@ -77,6 +80,7 @@ func parse(file string, text []byte) (*Schema, error) {
 	s := &Schema{file: file, messages: map[string]*Message{}, methods: map[string]*Message{}}
 	declared := map[string]*descriptorpb.DescriptorProto{}
 	var extensions []*descriptorpb.FieldDescriptorProto
+	var errs []error
 	for _, f := range set.File {
 		scope := ""
 		if f.GetPackage() != "" {
@@ -84,10 +88,9 @@ func parse(file string, text []byte) (*Schema, error) {
 		}
 		extensions = append(extensions, f.Extension...)
 		for _, m := range f.MessageType {
-			extensions = append(extensions, s.declare(declared, scope, m)...)
+			extensions = append(extensions, s.declare(declared, scope, m, &errs)...)
 		}
 	}
-	var errs []error
 	for name, d := range declared {
 		for _, f := range d.Field {
 			errs = append(errs, s.add(s.messages[name], f))
@@ -107,7 +110,7 @@ func parse(file string, text []byte) (*Schema, error) {
 				if f.GetPackage() != "" {
 					name = f.GetPackage() + "." + name
 				}
-				s.methods["/"+name+"/"+m.GetName()] = in
+				s.methods[strings.ToLower(name+"/"+m.GetName())] = in
 			}
 		}
 	}
@@ -117,7 +120,7 @@ func parse(file string, text []byte) (*Schema, error) {
 	if len(s.methods) == 0 {
 		return nil, fmt.Errorf("%s declares no service, so there is no method whose messages it could tell", file)
 	}
-	s.findTexts()
+	s.findAnys()
 	return s, nil
 }
 
@@ -130,31 +133,42 @@ func joined(errs []error) error {
 	return errors.Join(errs[:min(len(errs), mostMistakes)]...)
 }
 
-// declare notes a type and those within it. It returns the extensions that are declared there.
-func (s *Schema) declare(declared map[string]*descriptorpb.DescriptorProto, scope string, d *descriptorpb.DescriptorProto) []*descriptorpb.FieldDescriptorProto {
+// declare notes a type and those within it, and what is wrong with them. It returns the extensions that are declared there.
+func (s *Schema) declare(declared map[string]*descriptorpb.DescriptorProto, scope string, d *descriptorpb.DescriptorProto, wrong *[]error) []*descriptorpb.FieldDescriptorProto {
 	name := scope + d.GetName()
+	if d.GetOptions().GetMessageSetWireFormat() {
+		*wrong = append(*wrong, fmt.Errorf("%s: %s is a message set, which is not understood here", s.file, name))
+	}
 	s.messages[name] = &Message{name: name, fields: map[protowire.Number]*field{}, any: name == anyName}
 	declared[name] = d
 	out := d.Extension
 	for _, m := range d.NestedType {
-		out = append(out, s.declare(declared, name+".", m)...)
+		out = append(out, s.declare(declared, name+".", m, wrong)...)
 	}
 	return out
 }
 
-// add gives a type a field, if it holds a text or a message.
+// add gives a type a field.
 func (s *Schema) add(to *Message, f *descriptorpb.FieldDescriptorProto) error {
-	number := protowire.Number(f.GetNumber())
+	repeated := f.GetLabel() == descriptorpb.FieldDescriptorProto_LABEL_REPEATED
+	out := &field{name: f.GetName(), wire: protowire.VarintType, packs: repeated}
 	switch f.GetType() {
 	case descriptorpb.FieldDescriptorProto_TYPE_STRING:
-		to.fields[number] = &field{name: f.GetName()}
+		out.text, out.wire, out.packs = true, protowire.BytesType, false
+	case descriptorpb.FieldDescriptorProto_TYPE_BYTES:
+		out.wire, out.packs = protowire.BytesType, false
+	case descriptorpb.FieldDescriptorProto_TYPE_FIXED32, descriptorpb.FieldDescriptorProto_TYPE_SFIXED32, descriptorpb.FieldDescriptorProto_TYPE_FLOAT:
+		out.wire = protowire.Fixed32Type
+	case descriptorpb.FieldDescriptorProto_TYPE_FIXED64, descriptorpb.FieldDescriptorProto_TYPE_SFIXED64, descriptorpb.FieldDescriptorProto_TYPE_DOUBLE:
+		out.wire = protowire.Fixed64Type
 	case descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, descriptorpb.FieldDescriptorProto_TYPE_GROUP:
 		m, err := s.message(f.GetTypeName(), to.name+"."+f.GetName())
 		if err != nil {
 			return err
 		}
-		to.fields[number] = &field{name: f.GetName(), message: m, group: f.GetType() == descriptorpb.FieldDescriptorProto_TYPE_GROUP}
+		out.message, out.once, out.packs = m, !repeated, false
 	}
+	to.fields[protowire.Number(f.GetNumber())] = out
 	return nil
 }
 
@@ -166,20 +180,21 @@ func (s *Schema) message(name, by string) (*Message, error) {
 	return nil, fmt.Errorf("%s: %s is of the type %s, which is not in the file; %s", s.file, by, strings.TrimPrefix(name, "."), howToMake)
 }
 
-// findTexts finds the types that may hold a text at any depth.
-func (s *Schema) findTexts() {
+// findAnys finds the types that may hold an Any at any depth.
+func (s *Schema) findAnys() {
 	for again := true; again; {
 		again = false
 		for _, m := range s.messages {
-			if m.texts {
-				continue
-			}
 			for _, f := range m.fields {
-				if f.message == nil || f.message.texts {
-					m.texts, again = true, true
-					break
+				if !m.anys && (m.any || f.message != nil && f.message.anys) {
+					m.anys, again = true, true
 				}
 			}
+		}
+	}
+	for _, m := range s.messages {
+		for _, f := range m.fields {
+			f.once = f.once && f.message.anys
 		}
 	}
 }
@@ -190,8 +205,15 @@ func (s *Schema) File() string { return s.file }
 // Methods is how many methods are declared.
 func (s *Schema) Methods() int { return len(s.methods) }
 
-// Takes is the type of the messages that the method of a path takes; nil for one that is not declared.
-func (s *Schema) Takes(path string) *Message { return s.methods[path] }
+// Takes is the type of the messages that the method of a path takes; nil for one that is not declared. Some servers compare paths without case, and
+// some are told of methods below a path of their own, so the last two segments of a clean path count.
+func (s *Schema) Takes(path string) *Message {
+	path = strings.ToLower(strings.Trim(path, "/"))
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		path = path[strings.LastIndexByte(path[:i], '/')+1:]
+	}
+	return s.methods[path]
+}
 
 // named is the type that the type_url of an Any names, nil for one that is not declared.
 func (s *Schema) named(url string) *Message {
