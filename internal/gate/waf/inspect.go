@@ -21,6 +21,11 @@ func (s *Stage) feed(tx *seclang.Transaction, f *flow.Facts, body []byte) {
 		body = withoutNUL(body)
 	}
 	s.tellQuery(tx, f)
+	if len(body) > 0 && hasLines(f) && !isPacked(f) && tx.WantsRequestBody() {
+		tx.RequestArguments(linesOf(body), "")
+		tx.RequestEnd()
+		return
+	}
 	if len(body) > 0 && tx.WantsRequestBody() && tx.RequestBody(body).Refuses() {
 		return
 	}
