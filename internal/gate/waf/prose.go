@@ -421,7 +421,7 @@ func noStacking(s string) bool { return noSQL(s) || oddWord(s) }
 
 // noInjection is for the fingerprints of libinjection.
 func noInjection(s string) bool {
-	return wildcard.MatchString(s) && strings.Count(s, "*") == 1 || mailbox(s) || noSQL(s) || oddWord(s) || prepared.MatchString(s) && !syntax.SQL(s)
+	return inlineFile(s) || strings.Count(s, "*") == 1 && wildcard.MatchString(s) || mailbox(s) || noSQL(s) || oddWord(s) || strings.Contains(s, "?") && prepared.MatchString(s) && !syntax.SQL(s)
 }
 
 // wildcard is a path with one segment that stands for any; SQL would read the beginning of a comment there, and never its end.
