@@ -28,6 +28,7 @@ type place struct {
 	t     *table
 	state uint32
 	at    int
+	seen  [4]*state // some of those that were looked at: they have nothing new
 }
 
 // progress tells how a scan's way through an automaton goes on.
@@ -116,8 +117,15 @@ func (a *automaton) walk(s *scan, p *place) progress {
 		at += width
 		state = entry &^ flagLook
 		if entry != state {
-			if how = a.look(s, &p.t.states[next[state+columnRow]]); how != going {
-				break
+			row := next[state+columnRow]
+			to := &p.t.states[row]
+			if seen := &p.seen[row%uint32(len(p.seen))]; *seen != to {
+				if how = a.look(s, to); how != going {
+					break
+				}
+				*seen = to
+			} else {
+				s.budget.Work -= workLook
 			}
 		}
 	}
