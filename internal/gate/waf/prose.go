@@ -184,12 +184,28 @@ var substitution = regexp.MustCompile("[$<>]\\(|\\$[{\\[]|/\\w*\\[|`|%|\\\\")
 
 // noSubstitution reports whether no shell would expand anything in a value.
 func noSubstitution(s string) bool {
-	s = placeholder.ReplaceAllString(s, "")
+	s = anyPage.ReplaceAllString(withoutPlaces(s), "/")
 	return !substitution.MatchString(s) || noShell(s)
 }
 
-// placeholder is a place in a text that some program fills in; variables of a shell that hold something an attack could use are in capitals.
-var placeholder = regexp.MustCompile(`\$\{[a-z][a-z_]{0,30}\}`)
+// withoutPlaces is a text without the places in it that some program fills in: ${user_id}, ${GDPR}. Variables of a shell that hold something an attack
+// could use are none.
+func withoutPlaces(s string) string {
+	return placeholder.ReplaceAllStringFunc(s, func(place string) string {
+		if shellVariable.MatchString(place) {
+			return place
+		}
+		return ""
+	})
+}
+
+var (
+	placeholder   = regexp.MustCompile(`\$\{(?:[a-z][a-z_]{0,30}|[A-Z][A-Z0-9_]{0,40})\}`)
+	shellVariable = regexp.MustCompile(`^\$\{(?:IFS|PATH|HOME|PWD|OLDPWD|SHELL\w*|BASH\w*|ENV|USER|HOST\w*|TERM\w*|LANG|MAIL\w*|EDITOR|\w*DIR\w*|PS\d|LD_\w*|LS_\w*|RANDOM|SECONDS|LINENO|OPT\w*|REPLY)\}$`)
+)
+
+// anyPage is a part of a path that stands for any page in the files of a site (Next.js): [slug], [...slug], [[...slug]].
+var anyPage = regexp.MustCompile(`(?:^|/)\[{1,2}(?:\.\.\.)?[\w-]+\]{1,2}(?:-[0-9a-f]{6,40}\.(?:js|css|map))?(?:/|$)`)
 
 // mention reports whether a value is a text that speaks of a file: it neither begins with a path nor climbs, so that
 // opening it opens nothing.
@@ -268,14 +284,22 @@ func odataAddress(s string) bool {
 	return true
 }
 
+// odataOptions reports whether every dollar sign in a value begins a query option inside another ("Items($filter=Qty gt 1;$orderby=Qty)"); operators of
+// MongoDB are followed by no "=".
+func odataOptions(s string) bool {
+	return !strings.ContainsAny(s, "{}[]\"") && strings.Contains(s, "$") && !strings.Contains(odataOption.ReplaceAllString(s, ""), "$")
+}
+
+var odataOption = regexp.MustCompile(`(?:^|[(;,])\s*\$(?:filter|select|orderby|top|skip|count|expand|search|levels|compute)=`)
+
 // otherQuery reports whether a dollar sign belongs to GraphQL or OData.
 func otherQuery(s string) bool {
-	return query(s) || odata.MatchString(s) || odataAddress(s) || text(s) && !operator.MatchString(s)
+	return query(s) || odata.MatchString(s) || odataAddress(s) || odataOptions(s) || text(s) && !operator.MatchString(s)
 }
 
 // noVariable is for variables of PHP, which other programs fill in where they write them alike.
 func noVariable(s string) bool {
-	return noProgram(s) || !strings.Contains(placeholder.ReplaceAllString(s, ""), "$")
+	return noProgram(s) || !strings.Contains(withoutPlaces(s), "$")
 }
 
 // noCall is for calls of functions.
