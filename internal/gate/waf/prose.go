@@ -184,7 +184,10 @@ var substitution = regexp.MustCompile("[$<>]\\(|\\$[{\\[]|/\\w*\\[|`|%|\\\\")
 
 // noSubstitution reports whether no shell would expand anything in a value.
 func noSubstitution(s string) bool {
-	s = anyPage.ReplaceAllString(withoutPlaces(s), "/")
+	s = withoutPlaces(s)
+	if pagePath.MatchString(s) {
+		s = anyPage.ReplaceAllString(s, "/")
+	}
 	return !substitution.MatchString(s) || noShell(s)
 }
 
@@ -203,6 +206,9 @@ var (
 	placeholder   = regexp.MustCompile(`\$\{(?:[a-z][a-z_]{0,30}|[A-Z][A-Z0-9_]{0,40})\}`)
 	shellVariable = regexp.MustCompile(`^\$\{(?:IFS|PATH|HOME|PWD|OLDPWD|SHELL\w*|BASH\w*|ENV|USER|HOST\w*|TERM\w*|LANG|MAIL\w*|EDITOR|\w*DIR\w*|PS\d|LD_\w*|LS_\w*|RANDOM|SECONDS|LINENO|OPT\w*|REPLY)\}$`)
 )
+
+// pagePath is a path below some folder: from the root on, brackets stand for programs of the system.
+var pagePath = regexp.MustCompile(`^[\w@(][\w./()@\[\]-]*$`)
 
 // anyPage is a part of a path that stands for any page in the files of a site (Next.js): [slug], [...slug], [[...slug]].
 var anyPage = regexp.MustCompile(`(?:^|/)\[{1,2}(?:\.\.\.)?[\w-]+\]{1,2}(?:-[0-9a-f]{6,40}\.(?:js|css|map))?(?:/|$)`)
