@@ -264,14 +264,14 @@ func (x *h1Exchange) End(trailer flow.Header) error {
 	return x.conn.flush()
 }
 
-// Abort implements Exchange. What the visitor has been written still gets to it, where it can tell by the framing that there should be
-// more; a reset would take back what is under way.
+// Abort implements Exchange. What the visitor has been written is not taken back, as a reset would do, where it can tell by the framing that there should be
+// more.
 func (x *h1Exchange) Abort() {
 	if x.aborted {
 		return
 	}
 	x.aborted = true
-	told := x.responded && !x.ended && (x.framing == h1Chunked || x.framing == h1Sized && x.left > 0)
+	told := x.responded && !x.ended && x.req.Proto == flow.HTTP11 && (x.framing == h1Chunked || x.framing == h1Sized && x.left > 0)
 	if !told || x.conn.flush() != nil {
 		x.conn.reset()
 	}

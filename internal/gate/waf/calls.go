@@ -7,7 +7,10 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"regexp"
 	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"stormdoor/flow"
 	"stormdoor/internal/gate/waf/protobuf"
@@ -125,8 +128,8 @@ func (s *Stage) watch(f *flow.Facts, body io.Reader) *messages {
 	return m
 }
 
-// isBinary reports whether a body that is said to be a message of Protocol Buffers is no text, of which the beginning is there: then no program reads it as
-// a document, and the rules have nothing to say of it. Most messages have such bytes, since they have lengths.
+// isBinary reports whether a body that is said to be a message of Protocol Buffers is one and no text, of which the beginning is there: then no program
+// reads it as a document, and the rules have nothing to say of it. Most messages have bytes of no text, since they have lengths.
 func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
 	c, ok := callOf(f)
 	if !ok || c.framed || !noText(body) {
@@ -134,27 +137,37 @@ func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
 	}
 	switch strings.ToLower(c.coding) {
 	case "":
-		return true
+		return isMessage(body) || strings.Contains(strings.ToLower(f.Header.Get("Content-Type")), "delimited")
 	case "snappy": // of Prometheus; who knows this coding knows messages
-		return true
+		_, n := protowire.ConsumeVarint(body)
+		return n > 0 && n < len(body) && body[n]&3 == 0 // a block begins with its length and a literal
 	}
 	plain, _, _ := seclang.Unpack(body, c.coding, int(s.limit))
-	return noText(plain)
+	return noText(plain) && isMessage(plain)
 }
 
-// noText reports whether bytes have control characters, which documents of JSON and XML have in no place but, as NUL, in an encoding of two or four
-// bytes a character.
+// isMessage reports whether bytes are fields of a message, as far as they go.
+func isMessage(b []byte) bool {
+	d := protobuf.NewDecoder(nil, 0)
+	d.Begin(nil, -1)
+	return d.Write(b) == nil
+}
+
+// noText reports whether bytes have control characters, and nothing in front of which a reader that takes those could take them for JSON or XML, in
+// whatever encoding.
 func noText(b []byte) bool {
 	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
-	if bytes.IndexFunc(b, control) < 0 || bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+	if bytes.IndexFunc(b, control) < 0 || bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) || bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
 		return false
 	}
-	at := bytes.IndexFunc(b, func(r rune) bool { return r != 0 && r != ' ' && r != '\t' && r != '\n' && r != '\r' })
-	if at < 0 || !strings.ContainsRune(`{["<`, rune(b[at])) {
-		return true
-	}
-	return !(at > 0 && b[at-1] == 0 || at+1 < len(b) && b[at+1] == 0)
+	return !documentBegins.Match(bytes.ReplaceAll(b[:min(len(b), mostBlank)], []byte{0}, nil))
 }
+
+// mostBlank is how far the beginning of a document is looked for, in bytes.
+const mostBlank = 4 << 10
+
+// documentBegins is how JSON and XML begin, behind blanks and control characters.
+var documentBegins = regexp.MustCompile(`^[\x00-\x20]*(?:\{[\x00-\x20]*["}]|\[[\x00-\x20]*["{\[\d\]tfn-]|<[?!A-Za-z]|"[\x20-\x7e]*")`)
 
 // newSchemas loads the types of the sites' messages. The error joins *policy.Fault.
 func newSchemas(p *policy.Policy) (map[string]*protobuf.Schema, error) {
@@ -187,8 +200,8 @@ type portion struct {
 }
 
 // feed returns what tells the rules a request of whose body only the portion is told, and of whose head only what rules about bodies need to know:
-// it was judged before.
-func (p portion) feed(f *flow.Facts) func(*seclang.Transaction) {
+// it was judged before. An operator's own rules may need more.
+func (p portion) feed(s *Stage, f *flow.Facts) func(*seclang.Transaction) {
 	return func(tx *seclang.Transaction) {
 		defer tx.Finish()
 		brief := flow.Facts{Method: f.Method, Proto: f.Proto, Host: f.Host, Client: f.Client}
@@ -197,6 +210,9 @@ func (p portion) feed(f *flow.Facts) func(*seclang.Transaction) {
 			if v := f.Header.Get(name); v != "" {
 				brief.Header.Add(name, v)
 			}
+		}
+		if len(s.policy.Files) > 0 {
+			brief = *f
 		}
 		if _, refused := feedHead(tx, &brief); refused {
 			return
@@ -224,9 +240,9 @@ func (s *Stage) inspectPortion(f *flow.Facts, mode policy.WAFMode, p portion) fl
 	start.Observer = s.observer()
 	tx := s.rules.New(start)
 	defer tx.Close()
-	p.feed(f)(tx)
+	p.feed(s, f)(tx)
 	s.charge(f, tx)
-	return s.verdict(tx, mode)
+	return s.verdict(f, tx, mode)
 }
 
 // tellQuery tells the rules the message that a query holds instead of a body (Connect, "Unary-Get-Request"), where its type is declared.

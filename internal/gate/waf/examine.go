@@ -152,7 +152,7 @@ func (s *Stage) examine(x *Examination, f *flow.Facts, size int, feed func(*secl
 			x.add(s.matched(f, m))
 		}
 	}
-	return s.verdict(tx, x.Mode)
+	return s.verdict(f, tx, x.Mode)
 }
 
 // examineLong examines a long body as it is judged on its way to an origin, piece by piece. It returns the verdict of the first piece that has
@@ -197,7 +197,7 @@ func (s *Stage) examineCalls(x *Examination, f *flow.Facts, body []byte) (v flow
 		if v.Action > flow.Admit {
 			return false
 		}
-		v = s.examineOne(x, f, p.size, p.feed(f))
+		v = s.examineOne(x, f, p.size, p.feed(s, f))
 		return v.Action <= flow.Admit
 	}
 	n, _ := io.Copy(io.Discard, m)

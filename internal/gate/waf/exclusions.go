@@ -2,6 +2,7 @@ package waf
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -108,7 +109,23 @@ func (x *excuser) declared(r *seclang.Rule, variable, key, sent string) bool {
 	if !x.looked {
 		x.op, x.looked = x.bound.doc.Match(x.facts), true
 	}
-	return x.op != nil && slices.ContainsFunc(placesOf[variable], func(at openapi.Place) bool { return takes(x.op.Declared(at, key, sent), r, sent) })
+	if x.op == nil {
+		return false
+	}
+	places := placesOf[variable]
+	if variable == "ARGS" && inQuery(x.facts.Query, key) {
+		places = placesOf["ARGS_GET"] // what stands in the query is not what the body declares
+	}
+	return slices.ContainsFunc(places, func(at openapi.Place) bool { return takes(x.op.Declared(at, key, sent), r, sent) })
+}
+
+// inQuery reports whether a query has a field of a name, or cannot be read.
+func inQuery(query, name string) bool {
+	if query == "" {
+		return false
+	}
+	fields, err := url.ParseQuery(query)
+	return err != nil || fields.Has(name)
 }
 
 var placesOf = map[string][]openapi.Place{
@@ -144,12 +161,15 @@ func (s *Stage) excuserOf(f *flow.Facts) seclang.Excuser {
 	return &excuser{exclusions: &s.exclusions, facts: f, bound: held}
 }
 
+// excludes reports whether an exclusion of the policy takes a match back.
+func (s *Stage) excludes(f *flow.Facts, m *seclang.Match) bool {
+	return slices.ContainsFunc(m.Values, func(v seclang.Value) bool { return s.exclusions.find(f, m.Rule.ID, v.Variable, v.Key) != nil })
+}
+
 // why says what takes a match back that an excuser does.
 func (s *Stage) why(f *flow.Facts, m *seclang.Match) string {
-	for i := range m.Values {
-		if s.exclusions.find(f, m.Rule.ID, m.Values[i].Variable, m.Values[i].Key) != nil {
-			return "an exclusion of the policy takes it back"
-		}
+	if s.excludes(f, m) {
+		return "an exclusion of the policy takes it back"
 	}
 	return "the site's OpenAPI document says that the value may be what it is"
 }

@@ -193,7 +193,7 @@ func (s *Stage) inspectPiece(f *flow.Facts, mode policy.WAFMode, piece seclang.P
 	defer tx.Close()
 	feedPiece(tx, f, piece)
 	s.charge(f, tx)
-	return s.verdict(tx, mode)
+	return s.verdict(f, tx, mode)
 }
 
 // Late is the verdict that the rest of the body has come to by now; ok is false where it came to none. Work is what its

@@ -90,7 +90,7 @@ func protocol(p flow.Proto) string {
 }
 
 // findings copies what matched, for the transaction's strings end with it.
-func (s *Stage) findings(tx *seclang.Transaction) *flow.Findings {
+func (s *Stage) findings(f *flow.Facts, tx *seclang.Transaction) *flow.Findings {
 	var out *flow.Findings
 	for _, m := range tx.Matches() {
 		if !m.Rule.Log {
@@ -103,7 +103,7 @@ func (s *Stage) findings(tx *seclang.Transaction) *flow.Findings {
 			out.More++
 			continue
 		}
-		out.Matches = append(out.Matches, s.finding(&m))
+		out.Matches = append(out.Matches, s.finding(f, &m))
 	}
 	return out
 }
@@ -111,13 +111,13 @@ func (s *Stage) findings(tx *seclang.Transaction) *flow.Findings {
 // doesNotCount is written behind the message of a match that scores nothing, before the reason.
 const doesNotCount = " (does not count: "
 
-func (s *Stage) finding(m *seclang.Match) flow.Finding {
+func (s *Stage) finding(of *flow.Facts, m *seclang.Match) flow.Finding {
 	f := flow.Finding{Rule: m.Rule.ID, Message: strings.Clone(m.Message)}
 	switch {
-	case m.Doubted && m.Excused && len(s.exclusions.all) == 0:
-		f.Message += doesNotCount + "declared)"
-	case m.Doubted && m.Excused:
+	case m.Doubted && m.Excused && s.excludes(of, m):
 		f.Message += doesNotCount + "excluded)"
+	case m.Doubted && m.Excused:
+		f.Message += doesNotCount + "declared)"
 	case m.Doubted:
 		f.Message += doesNotCount + "the value reads as text)"
 	}

@@ -48,6 +48,7 @@ type messages struct {
 	packed   bool     // it is packed
 	buffer   []byte   // what of it has come
 	finished int      // messages that have ended
+	over     bool     // the one that stands alone has
 	unpacked int64    // bytes that packed messages held
 	texts    [][]byte // messages of JSON that wait to be judged
 	due      int      // bytes since something waits to be judged
@@ -389,6 +390,12 @@ func (m *messages) unfold() error {
 
 // alone takes the next bytes of a body that is one message.
 func (m *messages) alone(p []byte, ended bool) error {
+	if m.over {
+		if len(p) > 0 {
+			return protobuf.ErrLength
+		}
+		return nil
+	}
 	if m.left == 0 {
 		m.left, m.packed = math.MaxInt64, m.coding != ""
 		if m.whole = m.packed; !m.whole {
@@ -402,7 +409,7 @@ func (m *messages) alone(p []byte, ended bool) error {
 		return errLong
 	}
 	if ended {
-		m.left = 0
+		m.left, m.over = 0, true
 		return m.finish()
 	}
 	return nil

@@ -74,6 +74,9 @@ const mostJSON = 64 << 10
 // plainLeaf is a value of JSON that nothing can be made of: a name, a number, a time, an address of the web without a query.
 var plainLeaf = regexp.MustCompile(`^(?:[\w:@+-]+(?:\.[\w:@+-]+)*|\{\}|\[\]|https?://[\w-]+(?:\.[\w-]+)*(?::\d+)?(?:/[\w~:@+-]+(?:\.[\w~:@+-]+)*)*/?)?$`)
 
+// programLeaf begins like an option of a command or an object of a program.
+var programLeaf = regexp.MustCompile(`^-|(?i)^(?:process|window|document|java|javax|system|runtime|os|global|globalthis|require|module|self|this|navigator|location|powershell|cmd|bash|sh)\b`)
+
 // leaves reports whether a value is a document of JSON, as hooks send it in a field of a form, of which every text and every name is harmless by itself.
 func leaves(s string, judge func(string) bool) bool {
 	if len(s) > mostJSON || len(s) == 0 || s[0] != '{' && s[0] != '[' || !json.Valid([]byte(s)) {
@@ -85,7 +88,7 @@ func leaves(s string, judge func(string) bool) bool {
 		if err != nil {
 			return err == io.EOF
 		}
-		if text, ok := token.(string); ok && !plainLeaf.MatchString(text) && !judge(text) {
+		if text, ok := token.(string); ok && !(plainLeaf.MatchString(text) && !programLeaf.MatchString(text)) && !judge(text) {
 			return false
 		}
 	}
@@ -107,7 +110,7 @@ func shellOrFile(s string) bool {
 var compound = regexp.MustCompile(`^[a-z]+(?:-[a-z0-9]+)+$`)
 
 // disposition is what stands in the field Content-Disposition (RFC 6266), which addresses of stores have in their query.
-var disposition = regexp.MustCompile(`^(?:attachment|inline)(?:;\s*[a-zA-Z]+\*?=(?:"[^"$\x60\\\x00-\x1f]*"|[\w!#&+.^~%'-]+))*$`)
+var disposition = regexp.MustCompile(`^(?:attachment|inline)(?:;\s*[a-zA-Z]+\*?=(?:"(?:[\w .,'+@&#!~^=\p{L}\p{N}-]|\(\d{1,4}\))*"|[\w!#&+.^~%'-]+))*$`)
 
 // listing is the one command that tells nothing without a path: ls of plain names.
 var listing = regexp.MustCompile(`(?i)^ls(?: [a-z0-9]+){2,}$`)
@@ -184,27 +187,37 @@ var substitution = regexp.MustCompile("[$<>]\\(|\\$[{\\[]|/\\w*\\[|`|%|\\\\")
 
 // noSubstitution reports whether no shell would expand anything in a value.
 func noSubstitution(s string) bool {
-	s = withoutPlaces(s)
+	if filledIn(s) {
+		return true
+	}
 	if pagePath.MatchString(s) {
 		s = anyPage.ReplaceAllString(s, "/")
 	}
 	return !substitution.MatchString(s) || noShell(s)
 }
 
-// withoutPlaces is a text without the places in it that some program fills in: ${user_id}, ${GDPR}. Variables of a shell that hold something an attack
-// could use are none.
-func withoutPlaces(s string) string {
-	return placeholder.ReplaceAllStringFunc(s, func(place string) string {
-		if shellVariable.MatchString(place) {
-			return place
+// filledIn reports whether a value is nothing but a place that some program fills in, ${api_key}, or an address or a path with such places as whole parts
+// of it: an empty variable anywhere else takes the name of a command apart.
+func filledIn(s string) bool {
+	if !places.MatchString(s) {
+		return false
+	}
+	for _, name := range filled.FindAllStringSubmatch(s, -1) {
+		if special.MatchString(name[1]) {
+			return false
 		}
-		return ""
-	})
+	}
+	return true
 }
 
 var (
-	placeholder   = regexp.MustCompile(`\$\{(?:[a-z][a-z_]{0,30}|[A-Z][A-Z0-9_]{0,40})\}`)
-	shellVariable = regexp.MustCompile(`^\$\{(?:IFS|PATH|HOME|PWD|OLDPWD|SHELL\w*|BASH\w*|ENV|USER|HOST\w*|TERM\w*|LANG|MAIL\w*|EDITOR|\w*DIR\w*|PS\d|LD_\w*|LS_\w*|RANDOM|SECONDS|LINENO|OPT\w*|REPLY)\}$`)
+	filled = regexp.MustCompile(`\$\{(\w+)\}`)
+	places = regexp.MustCompile(`^(?:(?:(?i:bearer|basic|token|apikey) )?\$\{\w{1,40}\}` +
+		`|[\w.-]+(?:/[\w.-]+)*/\$\{\w{1,40}\}` +
+		`|https?://[\w.-]+(?::\d+)?(?:[/?&]|[\w.%:,+~-]|=|[=/]\$\{\w{1,40}\}(?:[&/]|$))*)$`)
+	// special are variables that hold something: of a shell, and of the languages of templates.
+	special = regexp.MustCompile(`^(?:IFS|PATH|HOME|PWD|OLDPWD|SHELL\w*|BASH\w*|ENV|USER|HOST\w*|TERM\w*|LANG|MAIL\w*|EDITOR|\w*DIR\w*|PS\d|LD_\w*|LS_\w*|RANDOM|SECONDS|LINENO|OPT\w*|REPLY|_+\w*` +
+		`|(?i:cookie|header|param|request|response|session|application|page|init)\w*|self|this|root|config|env|class|T|execution|facesContext|jndi|sys)$`)
 )
 
 // pagePath is a path below some folder: from the root on, brackets stand for programs of the system.
@@ -305,22 +318,29 @@ func otherQuery(s string) bool {
 
 // noVariable is for variables of PHP, which other programs fill in where they write them alike.
 func noVariable(s string) bool {
-	return noProgram(s) || !strings.Contains(withoutPlaces(s), "$")
+	return noProgram(s) || filledIn(s)
 }
 
 // noCall is for calls of functions.
 func noCall(s string) bool { return noProgram(s) || disposition.MatchString(s) }
 
 // noClimb reports whether no part of a value leads out of a folder, however dots are written.
-func noClimb(s string) bool { return !strings.Contains(s, "/") && !climbs.MatchString(s) }
+func noClimb(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 || r == '/' || r == '%' }) && !strings.Contains(s, "..") && !odd.MatchString(s)
+}
 
-var climbs = regexp.MustCompile(`(?i)\.\.|\.%|%\.|2e|0x2|u002|u221|c0|e0|af|9c|2f|5c`)
+// odd is a backslash that is none of an expression's, and a point in other characters.
+var odd = regexp.MustCompile(`(?i)\\(?:[^dwsb.*+?^$(){}|\[\]]|$)|2e|0x2|u002|c0|e0|af`)
 
-// lineEnds are those that something behind a program could take for one: CR, LF, and characters of which it keeps the lower byte.
-const lineEnds = "\r\n\u560a\u560d\u010a\u010d"
+// oneLine reports whether a value has no line end, without which it begins nothing: none of those, none that is still escaped, and no character of which
+// something behind a program could keep the lower byte.
+func oneLine(s string) bool {
+	return !escapedEnd.MatchString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r == '\n' || r == '\r' || r >= 0x80 && (r&0xff == '\n' || r&0xff == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029)
+	})
+}
 
-// oneLine reports whether a value has no line end, without which it begins nothing.
-func oneLine(s string) bool { return !strings.ContainsAny(s, lineEnds) }
+var escapedEnd = regexp.MustCompile(`\\[rnux0]|&#|%[0u]`)
 
 func noAnswerInside(s string) bool { return noAnswer(s) || oneLine(s) && !strings.Contains(s, "<") }
 
@@ -432,12 +452,10 @@ var basic = regexp.MustCompile(`(?i)\bev\s+al\b|server\.\w+\s*[=(]|resume\s+next
 func noBatch(s string) bool   { return text(s) && !syntax.Batch(s) }
 func noProgram(s string) bool { return text(s) && !syntax.Script(s) }
 func noMarkup(s string) bool {
-	return text(s) && !syntax.HTML(s) && !syntax.Script(s) || syntax.Formatted(s) || plainXML(s)
+	return text(s) && !syntax.HTML(s) && !syntax.Script(s) || syntax.Formatted(s) && !syntax.Runs(s) && !syntax.Script(s) || plainXML(s)
 }
-func noScripts(s string) bool {
-	return text(s) && !syntax.Runs(s) && !syntax.Script(s) || syntax.Formatted(s)
-}
-func noAnswer(s string) bool { return text(s) && !answer.MatchString(s) && !syntax.HTML(s) }
+func noScripts(s string) bool { return text(s) && !syntax.Runs(s) && !syntax.Script(s) }
+func noAnswer(s string) bool  { return text(s) && !answer.MatchString(s) && !syntax.HTML(s) }
 
 // answer is where another answer could begin, or a field of one.
 var answer = regexp.MustCompile(`(?i)http/\d(?:\.\d)?\s+\d{3}|[\r\n\x{560a}\x{560d}]\s*(?:set-cookie\s*:\s*[\w-]+=|location\s*:\s*(?:https?:)?//|refresh\s*:\s*\d|content-[\w-]+\s*:\s*[\w-]+[/;\d]|(?:x-forwarded-\w+|host|via)\s*:\s*[\w-]+\.[\w.-]+)`)
@@ -455,7 +473,7 @@ func noInjection(s string) bool {
 }
 
 // wildcard is a path with one segment that stands for any; SQL would read the beginning of a comment there, and never its end.
-var wildcard = regexp.MustCompile(`^/?[\w.~@:+-]+(?:/[\w.~@:+-]+)*/\*(?:/[\w.~@:+-]+)*$`)
+var wildcard = regexp.MustCompile(`^/?(?:\d/)?(?:[A-Za-z_](?:-?[\w.:])*/)+\*(?:/[A-Za-z_](?:-?[\w.:])*)*$`)
 
 // prepared is a statement with places for values, as logs and traces show it: nothing runs it so.
 var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\s*(?:$|[,);]|(?i:and|or|order|limit|group)\b)`)
@@ -463,32 +481,40 @@ var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\
 // noNamespace is for declarations of namespaces: a document of XML has them, and runs nothing if none is one that browsers
 // know.
 func noNamespace(s string) bool {
-	return inlineFile(s) || noMarkup(s) || !strings.ContainsAny(s, "<>\"'`") || document.MatchString(s) && !known.MatchString(s)
+	return inlineFile(s) || noMarkup(s) || !strings.ContainsAny(s, "<>\"'`") && !attribute.MatchString(s) || document.MatchString(s) && !known.MatchString(s)
 }
 
 var (
-	document = regexp.MustCompile(`^\s*(?:<\?xml[^>]*\?>\s*)?<(?:[\w-]+:)?[\w-]+\s[^<]*xmlns(?::[\w-]+)?=`)
-	known    = regexp.MustCompile(`(?i)1999/(?:xhtml|xsl|xlink)|2000/svg|1998/math|<(?:script|svg|html)\b|\bon\w+\s*=|script:`)
+	document  = regexp.MustCompile(`^\s*(?:<\?xml[^>]*\?>\s*)?<(?:[\w-]+:)?[\w-]+\s[^<]*xmlns(?::[\w-]+)?=`)
+	attribute = regexp.MustCompile(`(?i)(?:^|[\s/])(?:on\w+|formaction|action|src\w*|href|xlink:href|style|data|background|poster)\s*=`)
+	known     = regexp.MustCompile(`(?i)1999/(?:xhtml|xsl|xlink)|2000/svg|1998/math|<(?:script|svg|html)\b|\bon\w+\s*=|script:`)
 )
 
-// plainXML reports whether a value is a whole document of XML, without a declaration of its type, that is none for browsers: an assertion of SAML, a
-// request to a gateway.
+// plainXML reports whether a value is a whole document of XML, without a declaration of its type, that is none for browsers, which know no namespaces: an
+// assertion of SAML, a request to a gateway.
 func plainXML(s string) bool {
-	if len(s) > mostJSON || !strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "<") || known.MatchString(s) || syntax.Runs(s) || strings.Contains(s, "<!") {
+	if len(s) > mostJSON || !strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "<") || known.MatchString(s) || syntax.Runs(s) || strings.Contains(s, "<!") || object.MatchString(s) {
 		return false
 	}
 	d := xml.NewDecoder(strings.NewReader(s))
+	var open []xml.Name
 	elements := 0
 	for {
-		token, err := d.Token()
+		token, err := d.RawToken()
 		if err != nil {
-			return err == io.EOF && elements > 0
+			return err == io.EOF && elements > 0 && len(open) == 0
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
-			if elements++; syntax.IsTag(token.Name.Local) {
+			if elements++; token.Name.Space == "" && syntax.IsTag(token.Name.Local) {
 				return false
 			}
+			open = append(open, token.Name)
+		case xml.EndElement:
+			if len(open) == 0 || open[len(open)-1] != token.Name {
+				return false
+			}
+			open = open[:len(open)-1]
 		case xml.ProcInst:
 			if token.Target != "xml" {
 				return false
@@ -496,6 +522,9 @@ func plainXML(s string) bool {
 		}
 	}
 }
+
+// object is what makes an object of a program out of a document.
+var object = regexp.MustCompile(`(?i)\b(?:ldaps?|rmi|jndi|iiop|dns):|\bjavax?\.|\bcom\.sun\.|ysoserial|include`)
 
 // onlyComments is for what XSS and comments of HTML have in common: comments that are closed, and nothing else.
 func onlyComments(s string) bool {

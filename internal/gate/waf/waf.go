@@ -173,7 +173,7 @@ func (s *Stage) inspect(f *flow.Facts, mode policy.WAFMode, body []byte) (flow.V
 	s.feed(tx, f, body)
 	s.charge(f, tx)
 	s.countInspection(f)
-	return s.verdict(tx, mode), s.rulesOf(tx)
+	return s.verdict(f, tx, mode), s.rulesOf(tx)
 }
 
 // start is what the transaction of a request begins with; body is how many bytes of one it is told.
@@ -210,8 +210,8 @@ func budget(f *flow.Facts, mode policy.WAFMode, body int) seclang.Budget {
 }
 
 // verdict says what a transaction came to.
-func (s *Stage) verdict(tx *seclang.Transaction, mode policy.WAFMode) flow.Verdict {
-	v := flow.Verdict{Found: s.findings(tx), Work: tx.Cost().Work}
+func (s *Stage) verdict(f *flow.Facts, tx *seclang.Transaction, mode policy.WAFMode) flow.Verdict {
+	v := flow.Verdict{Found: s.findings(f, tx), Work: tx.Cost().Work}
 	it := tx.Interruption()
 	if mode == policy.WAFCounts {
 		it, v.Dry = tx.WouldInterrupt(), true

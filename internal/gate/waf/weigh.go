@@ -22,7 +22,7 @@ func (s *Stage) Weigh(f *flow.Facts, body []byte, o seclang.Observer) (cost secl
 	tx := s.rules.New(start)
 	defer tx.Close()
 	s.feed(tx, f, body)
-	s.verdict(tx, mode)
+	s.verdict(f, tx, mode)
 	return tx.Cost(), true
 }
 

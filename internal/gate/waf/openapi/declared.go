@@ -183,7 +183,7 @@ func (s *schema) isClosed() bool {
 	return s.pattern != nil && isPlain(s.pattern.String())
 }
 
-// isPlain reports whether all that an expression matches are letters, digits and what holds names together: nothing of which an attack is made.
+// isPlain reports whether all that an expression matches are letters, digits, "_" and "-": one word.
 func isPlain(pattern string) bool {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
@@ -219,7 +219,7 @@ func plainRange(from, to rune) bool {
 		return true
 	}
 	for r := from; r <= to; r++ {
-		if r >= 0x80 || !(r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' || strings.ContainsRune("_-.:,@+ ", r)) {
+		if r >= 0x80 || !(r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' || r == '_' || r == '-') {
 			return false
 		}
 	}

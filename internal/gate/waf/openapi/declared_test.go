@@ -25,6 +25,7 @@ paths:
         - {name: ids, in: query, schema: {type: array, items: {type: string, format: uuid}}}
         - {name: filter, in: query, style: deepObject, explode: true, schema: {type: object, properties: {n: {type: number}}}}
         - {name: slug, in: query, schema: {type: string, pattern: "^(?i:[a-z0-9]+(?:-[a-z0-9]+)*)$"}}
+        - {name: words, in: query, schema: {type: string, pattern: "^[a-z ]+$"}}
         - {name: loose, in: query, schema: {type: string, pattern: "[a-z]+"}}
         - {name: any, in: query, schema: {type: string, pattern: "^[^<]+$"}}
         - {name: X-Kind, in: header, schema: {enum: [select]}}
@@ -91,6 +92,7 @@ func TestWhatIsDeclaredOfAValue(t *testing.T) {
 		{AtQuery, "slug", "cat-etc-passwd", Closed},
 		{AtQuery, "slug", "cat /etc/passwd", Undeclared},
 		{AtQuery, "loose", "abc", Undeclared},
+		{AtQuery, "words", "union select", Undeclared},
 		{AtQuery, "any", "abc", Undeclared},
 		{AtQuery, "answer", "true", Undeclared},
 		{AtHeader, "x-kind", "select", Closed},

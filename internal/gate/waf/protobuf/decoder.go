@@ -115,12 +115,18 @@ func (d *Decoder) Forget() {
 	if d.Texts, d.Bytes = d.Texts[:0], 0; cap(d.Texts) > mostKept {
 		d.Texts = nil
 	}
+	if len(d.names) > mostKept/4 {
+		d.names = map[string]string{}
+	}
 }
 
 // End ends a message.
 func (d *Decoder) End() error {
 	if len(d.levels) != 1 || d.state != atTag || d.shift > 0 {
 		return ErrCut
+	}
+	if cap(d.levels) > mostKept/4 {
+		d.levels, d.path = nil, nil
 	}
 	return nil
 }
@@ -346,7 +352,7 @@ func (d *Decoder) leave() error {
 }
 
 // mostNames is how many names are remembered.
-const mostNames = 256
+const mostNames = 64
 
 // give gives the text that was read, or a part of it.
 func (d *Decoder) give() error {

@@ -9,7 +9,7 @@ import (
 )
 
 // Formatted reports whether a value is a text with the tags that editors format texts with, and nothing in it runs or stands for something else: every tag is
-// one of those and is closed in its turn, every attribute is known, every address is one of the web or within the site, and comments say nothing
+// one of those and is closed in its turn, every attribute is known and none that a framework of pages heeds, every address is one of the web or within the site, and comments say nothing
 // that a browser reads.
 func Formatted(s string) bool {
 	if !strings.Contains(s, "<") || strings.ContainsAny(s, "\x00\x0b") || len(s) > mostFormatted {
@@ -23,7 +23,8 @@ func Formatted(s string) bool {
 		case html.ErrorToken:
 			return z.Err() == io.EOF && len(open) == 0 && blocks > 0
 		case html.TextToken:
-			if strings.ContainsAny(string(z.Raw()), "<>") {
+			raw := string(z.Raw())
+			if strings.ContainsAny(raw, "<>") || len(open) == 0 && strings.Trim(raw, " \t\r\n") != "" {
 				return false
 			}
 		case html.CommentToken:
@@ -66,7 +67,7 @@ var (
 	blockTags  = setOf("p div figure h1 h2 h3 h4 h5 h6 ul ol table blockquote pre section article")
 	voidTags   = setOf("br hr img")
 	inlineTags = setOf("a abbr b bdi bdo big caption cite code col colgroup dd del dfn dl dt em figcaption font i ins kbd li mark q s samp small span strike strong sub sup tbody td tfoot th thead time tr tt u var wbr")
-	plainAttrs = setOf("class id title alt width height align valign border cellpadding cellspacing colspan rowspan scope dir lang start type rel target loading decoding sizes datetime color face size name span role")
+	plainAttrs = setOf("class id title alt width height align valign border cellpadding cellspacing colspan rowspan scope dir lang start type rel target loading decoding sizes datetime color face size name span role aria-label aria-hidden data-id data-align data-type data-size")
 )
 
 // formats takes a tag, and reports whether it only formats.
@@ -79,10 +80,10 @@ func formats(z *html.Tokenizer) (string, bool) {
 		key, value, more = z.TagAttr()
 		attr, v := string(key), string(value)
 		switch {
-		case plainAttrs[attr], strings.HasPrefix(attr, "data-") && !strings.ContainsAny(v, "<>{"), strings.HasPrefix(attr, "aria-"):
-			ok = !strings.ContainsAny(v, "<>`")
+		case plainAttrs[attr]:
+			ok = !strings.ContainsAny(v, "<>`{}=")
 		case attr == "style":
-			ok = !anyFold(v, "url", "expression", "import", "binding", "behavior", "script", "\\", "/*", "@")
+			ok = plainStyle(v)
 		case attr == "href" && name == "a", attr == "src" && name == "img", attr == "cite":
 			ok = webAddress(v)
 		case attr == "srcset" && name == "img":
@@ -93,6 +94,21 @@ func formats(z *html.Tokenizer) (string, bool) {
 	}
 	return name, ok
 }
+
+// plainStyle reports whether a style sets nothing but how a text looks where it stands.
+func plainStyle(s string) bool {
+	for each := range strings.SplitSeq(s, ";") {
+		property, value, _ := strings.Cut(each, ":")
+		property = strings.ToLower(strings.TrimSpace(property))
+		begin, _, _ := strings.Cut(property, "-")
+		if property != "" && !styles[property] && !styles[begin] || strings.ContainsAny(value, "\\/@<>{}\"'`") || anyFold(value, "url", "expression", "import", "attr", "var", "image") {
+			return false
+		}
+	}
+	return true
+}
+
+var styles = setOf("color background-color text font line margin padding border width height max-width max-height min-width list vertical-align white-space letter-spacing")
 
 // webAddress reports whether an address leads to the web, a mailbox, or within the site.
 func webAddress(s string) bool {
@@ -110,8 +126,8 @@ func webAddress(s string) bool {
 	return false
 }
 
-// IsTag reports whether a name is that of a tag that runs or loads something.
+// IsTag reports whether a name is that of a tag that runs, loads or leads to something, or changes how a page is read.
 func IsTag(name string) bool {
 	name = strings.ToLower(name)
-	return runningTags[name] || loudTags[name] && name != "param" && name != "link" && name != "template" && name != "body" && name != "head" && name != "title" && name != "source" && name != "details" && name != "set"
+	return runningTags[name] || loudTags[name] || name == "img" || name == "a" || name == "area" || name == "map"
 }
