@@ -176,7 +176,8 @@ func (p *sqlReader) token() (ended, ok bool) {
 	case c == ')' || c == '}':
 		p.i++
 		p.depth--
-		ok := p.operand || i > 0 && s[i-1] == '('
+		begins := p.tokens == 0 && p.from.quote == 0 // what stands in the bracket is the application's
+		ok := p.operand || i > 0 && s[i-1] == '(' || begins
 		p.operand, p.named, p.lists = true, false, p.lists || p.selects // a subquery gets a name
 		return false, ok
 	case c == ',':
