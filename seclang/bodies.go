@@ -126,6 +126,7 @@ func (t *Transaction) multipart() {
 			}
 		}
 		add(filesNames, "", f.Field)
+		add(filesBegin, f.Field, f.Begin)
 	}
 	for _, list := range [...]struct {
 		to   collection

@@ -20,6 +20,7 @@ const (
 	files
 	filesNames
 	filesSizes
+	filesBegin // what files begin with; not in Coraza
 	multipartFilename
 	multipartFilenameCharset
 	multipartFilenameLanguage
@@ -137,7 +138,7 @@ var changing = map[single]string{
 // lists are the variables of a collection.
 var lists = map[collection]string{
 	requestHeaders: "REQUEST_HEADERS", requestCookies: "REQUEST_COOKIES", responseHeaders: "RESPONSE_HEADERS",
-	responseArgs: "RESPONSE_ARGS", files: "FILES", filesNames: "FILES_NAMES", filesSizes: "FILES_SIZES",
+	responseArgs: "RESPONSE_ARGS", files: "FILES", filesNames: "FILES_NAMES", filesSizes: "FILES_SIZES", filesBegin: "FILES_BEGIN",
 	multipartFilename: "MULTIPART_FILENAME", multipartFilenameCharset: "MULTIPART_FILENAME_CHARSET",
 	multipartFilenameLanguage: "MULTIPART_FILENAME_LANGUAGE", multipartName: "MULTIPART_NAME",
 	multipartPartHeaders: "MULTIPART_PART_HEADERS", xmlValues: "XML", graphQL: "GRAPHQL",

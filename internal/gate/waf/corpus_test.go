@@ -70,6 +70,9 @@ func (s sample) request(t testing.TB) (*flow.Facts, string) {
 		return body("application/json", string(text))
 	case "json-raw":
 		return body("application/json", s.value)
+	case "file": // its name, a bar, and its content
+		name, content, _ := strings.Cut(plain, "|")
+		return body("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\""+name+"\"\r\nContent-Type: application/octet-stream\r\n\r\n"+content+"\r\n--b--\r\n")
 	case "xml":
 		return body("application/xml", s.value)
 	}

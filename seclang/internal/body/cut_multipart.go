@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// multipartCutter cuts between the parts of a multipart form. The content of a file that does not end in the window is in no piece,
-// but the header is. What is a file is for the parser to say; and where a boundary could be seen by any program, one is seen.
+// multipartCutter cuts between the parts of a multipart form. Of a file that does not end in the window there is the header in a piece
+// and what the content begins with, and nothing else. What is a file is for the parser to say; and where a boundary could be seen by any program, one is seen.
 type multipartCutter struct {
 	contentType string
 	dash        []byte // "--" and the boundary
@@ -98,11 +98,15 @@ func (c *multipartCutter) parts(window []byte, final, full bool) Piece {
 		}
 		next := c.boundary(window[content:], inside, c.lineEnd)
 		if next < 0 && !inside && c.isFile(window[at:content]) {
-			if !final && !full && len(window) < cutFrom {
+			begins := min(len(window)-content, BeginSize)
+			if !final && !full && (len(window) < cutFrom || begins < BeginSize) {
 				return Piece{}
 			}
+			if begins < BeginSize && full && at > 0 {
+				break // there will be more of it in the next window
+			}
 			c.place, c.within = inFile, false
-			return c.piece(head, window[:content], c.lineEnd, content)
+			return c.piece(head, window[:content+begins], c.lineEnd, content)
 		}
 		if next < 0 {
 			break

@@ -22,14 +22,14 @@ type File struct {
 	// Type is what the sender says it is.
 	Type string
 	Size int
-	// Magic are its first bytes, at most MagicSize.
-	Magic string
+	// Begin is what it begins with, at most BeginSize bytes.
+	Begin string
 	// Start says where the content begins in what was parsed.
 	Start int
 }
 
-// MagicSize is how many bytes of a file are kept.
-const MagicSize = 16
+// BeginSize is how many bytes of a file are kept: enough for what a program of the web begins with, and for the first name in an archive.
+const BeginSize = 512
 
 // Kind tells problems apart.
 type Kind uint8

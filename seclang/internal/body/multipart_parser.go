@@ -225,7 +225,7 @@ func (p *multipartParser) keep(end int) {
 	if d.file == "" {
 		return
 	}
-	f := File{Field: d.name, Name: out.copy(d.file), Type: d.contentType, Size: len(content), Magic: content[:min(len(content), MagicSize)], Start: d.start}
+	f := File{Field: d.name, Name: out.copy(d.file), Type: d.contentType, Size: len(content), Begin: content[:min(len(content), BeginSize)], Start: d.start}
 	if d.other != d.file {
 		f.OtherName = out.copy(d.other)
 	}

@@ -20,7 +20,7 @@ func TestMultipart(t *testing.T) {
 	if got, want := list(f.Args), "title=A \r\n--bx;"; got != want || f.Problem.Kind != None {
 		t.Errorf("%q %+v, want %q", got, f.Problem, want)
 	}
-	want := File{Field: "doc", Name: "a.png", Type: "image/png", Size: 24, Magic: "\x89PNG\r\n\x1a\n01234567", Start: strings.Index(upload, "\x89")}
+	want := File{Field: "doc", Name: "a.png", Type: "image/png", Size: 24, Begin: "\x89PNG\r\n\x1a\n0123456789abcdef", Start: strings.Index(upload, "\x89")}
 	if len(f.Files) != 1 || f.Files[0] != want {
 		t.Errorf("files %+v, want %+v", f.Files, want)
 	}
