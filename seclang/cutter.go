@@ -7,7 +7,7 @@ import (
 
 // Cutter cuts a request's body that is too long to be judged at once into pieces, each of which is a body of the same kind, to be
 // judged by a Transaction of its own that is told the same head. All of the body is in a piece but the contents of files in a
-// multipart form. A value that is longer than the window is in several pieces under its name, which overlap.
+// multipart form, behind what they begin with. A value that is longer than the window is in several pieces under its name, which overlap.
 type Cutter struct {
 	of      body.Cutter
 	codings string // what has to be undone before

@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,10 +13,11 @@ const (
 	mostNested  = 2 << 10
 )
 
-// doctype is the key under which the document type declaration of an XML body is looked at, and pathKey that of the path.
+// Keys under which is looked at what has no name of its own: the document type declaration of an XML body, the path, credentials.
 const (
-	doctype = "DOCTYPE"
-	pathKey = "REQUEST_FILENAME"
+	doctype          = "DOCTYPE"
+	pathKey          = "REQUEST_FILENAME"
+	authorizationKey = "Authorization"
 )
 
 // nestedIn adds the values that stand in the values of a collection in one more encoding: base64 of a text, or percent
@@ -61,41 +63,103 @@ func (t *Transaction) nestedPath() {
 	t.nestedValue(pathKey, path[strings.LastIndexByte(path, '/')+1:])
 }
 
-// nestedCredentials adds the name and password of the Basic scheme (RFC 7617).
+// nestedCredentials adds the name and password of the Basic scheme (RFC 7617), and the header of a token that says it is not
+// signed (RFC 7519, section 6). That of any other tells nothing.
 func (t *Transaction) nestedCredentials() {
-	const scheme = "basic "
 	sent, _ := t.header("authorization")
-	if t.rules.nested && len(sent) > len(scheme) && strings.EqualFold(sent[:len(scheme)], scheme) {
-		t.nestedValue("Authorization", strings.TrimSpace(sent[len(scheme):]))
+	scheme, credentials, _ := strings.Cut(sent, " ")
+	if !t.rules.nested || credentials == "" {
+		return
+	}
+	switch credentials = strings.TrimSpace(credentials); {
+	case strings.EqualFold(scheme, "basic"):
+		t.nestedValue(authorizationKey, credentials)
+	case strings.EqualFold(scheme, "bearer"):
+		header, _, _ := strings.Cut(credentials, ".")
+		if text, ok := t.base64Text(header); ok && unsigned.MatchString(text) {
+			t.addNested(authorizationKey, text)
+		}
 	}
 }
 
-// nestedDoctype adds the document type declarations of an XML body, which the values of its elements do not show.
+// unsigned is a header of a token without a signature.
+var unsigned = regexp.MustCompile(`(?i)"alg"\s*:\s*"none"`)
+
+// nestedDoctype adds the document type declarations of an XML body, which the values of its elements do not show: whole, where
+// something is declared within, and up to there, unless it is of a known kind of document, such as XHTML.
 func (t *Transaction) nestedDoctype() {
 	if !t.rules.nested {
 		return
 	}
 	for i := range t.parsed.Declarations {
 		text := t.parsed.Declarations[i].Value
-		if public(text) && strings.IndexByte(text, '[') < 0 {
-			continue // of a known kind of document, such as XHTML, and nothing is declared
+		front, _, declares := strings.Cut(text, "[")
+		if declares {
+			t.addNested(doctype, text)
 		}
-		t.addNested(doctype, text)
+		if !public(front) {
+			t.addNested(doctype, front)
+		}
 	}
 }
 
-// public reports whether a declaration is of a document type by a public name.
+// public reports whether a declaration is of a document type by a public name, whose text comes from nowhere, from beside the
+// document, or from somebody who publishes such texts.
 func public(declaration string) bool {
 	const begin = "<!DOCTYPE"
-	if len(declaration) <= len(begin) || !strings.EqualFold(declaration[:len(begin)], begin) {
+	if len(declaration) <= len(begin) || !strings.EqualFold(declaration[:len(begin)], begin) || !strings.ContainsRune(" \t\r\n", rune(declaration[len(begin)])) {
 		return false
 	}
-	switch declaration[len(begin)] {
-	case ' ', '\t', '\r', '\n':
-		return strings.Contains(declaration, ` PUBLIC "-//`)
+	_, rest, found := strings.Cut(declaration, ` PUBLIC "-//`)
+	if !found {
+		return false
 	}
-	return false
+	_, rest, _ = strings.Cut(rest, `"`)
+	rest = strings.TrimSpace(rest)
+	if rest == "" {
+		return true
+	}
+	address, _, ended := strings.Cut(rest[1:], rest[:1])
+	return ended && (rest[0] == '"' || rest[0] == '\'') && published(address)
 }
+
+// published reports whether an address is that of a file beside the document, or of a publisher of document types.
+func published(address string) bool {
+	scheme, rest, absolute := strings.Cut(strings.ToLower(address), "://")
+	if !absolute {
+		return !strings.ContainsAny(address, ":\\%") && !strings.HasPrefix(address, "/") && !strings.Contains(address, "..")
+	}
+	host := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		host = rest[:i]
+	}
+	if scheme != "http" && scheme != "https" || strings.ContainsAny(host, ":@\\%") {
+		return false
+	}
+	for { // the host, and what it is below
+		if publishers[host] {
+			return true
+		}
+		_, above, ok := strings.Cut(host, ".")
+		if !ok {
+			return false
+		}
+		host = above
+	}
+}
+
+// publishers are those from whom the document types come that programs send each other.
+var publishers = func() map[string]bool {
+	all := map[string]bool{}
+	for host := range strings.FieldsSeq(`w3.org oasis-open.org docbook.org sun.com oracle.com bea.com ibm.com apple.com microsoft.com adobe.com google.com
+		apache.org hibernate.org springframework.org mybatis.org jboss.org eclipse.org netbeans.org sourceforge.net opensymphony.com checkstyle.org
+		puppycrawl.com jcp.org openoffice.org freedesktop.org gnome.org kde.org mozilla.org php.net wapforum.org openmobilealliance.org nih.gov loc.gov
+		editeur.org musicxml.org daisy.org idpf.org tei-c.org cxml.org rosettanet.org acord.org xbrl.org opengis.net niso.org userland.com netscape.com
+		my.netscape.com xmlsoap.org jclark.com crossref.org`) {
+		all[host] = true
+	}
+	return all
+}()
 
 // base64Text decodes base64, in either alphabet and with or without padding, if what it holds is a text with more in it
 // than words. A space stands for the plus sign that a form has taken for one.

@@ -125,3 +125,24 @@ SecRule HIGHEST_SEVERITY "@lt 5" "id:2,phase:1,pass,log"
 		tx.Close()
 	}
 }
+
+func TestPublishedDocumentTypes(t *testing.T) {
+	for declaration, want := range map[string]bool{
+		`<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"`: true,
+		`<!DOCTYPE html PUBLIC "-//W3C//DTD HTML 4.01//EN"`:                                                            true,
+		`<!DOCTYPE article PUBLIC "-//NLM//DTD JATS v1.2//EN" 'JATS.dtd'`:                                              true,
+		`<!DOCTYPE a PUBLIC "-//W3C//DTD A//EN" "http://w3.org.h.example/a.dtd"`:                                       false,
+		`<!DOCTYPE a PUBLIC "-//W3C//DTD A//EN" "http://w3.org@h.example/a.dtd"`:                                       false,
+		`<!DOCTYPE a PUBLIC "-//W3C//DTD A//EN" "http://h.example?http://www.w3.org/a"`:                                false,
+		`<!DOCTYPE a PUBLIC "-//A//DTD A//EN" "../../a.dtd"`:                                                           false,
+		`<!DOCTYPE a PUBLIC "-//A//DTD A//EN" "//h.example/a.dtd"`:                                                     false,
+		`<!DOCTYPE a PUBLIC "-//A//DTD A//EN" "a.dtd`:                                                                  false,
+		`<!DOCTYPE a SYSTEM "a.dtd"`:                                                                                   false,
+		`<!DOCTYPE a PUBLIC "-//W3C//DTD A//EN" "ftp://www.w3.org/a.dtd"`:                                              false,
+		`<!DOCTYPE`: false,
+	} {
+		if got := public(declaration); got != want {
+			t.Errorf("%s: %v", declaration, got)
+		}
+	}
+}

@@ -56,6 +56,8 @@ func (s sample) request(t testing.TB) (*flow.Facts, string) {
 		return facts("GET", "/search", "q="+base64.RawURLEncoding.EncodeToString([]byte(plain))), ""
 	case "header":
 		return facts("GET", "/", "", "X-Note", s.value), ""
+	case "header-authorization":
+		return facts("GET", "/", "", "Authorization", s.value), ""
 	case "header-name":
 		return facts("GET", "/", "", s.value, "1"), ""
 	case "form":
