@@ -20,7 +20,7 @@ import (
 var doubts = map[int]func(sent string) bool{
 	// Commands of the shell by name, and what a shell expands, found after spaces and quotes were taken out.
 	932230: shellProse, 932235: shellOrFile, 932250: shellProse, 932260: shellOrFile, 932340: shellProse, 932175: shellProse,
-	932130: noSubstitution, 932280: noShell, 9000301: noShell, 9000303: noShell, 9000500: noShell, 9000503: noShell, 9000508: noShell,
+	932130: noSubstitution, 932280: noShell, 9000301: noShell, 9000303: noShell, 9000508: noShell,
 	// Commands of Windows by name.
 	932120: windowsProse, 932125: windowsProse, 932370: windowsProse, 932380: windowsProse, 932140: noBatch,
 	// Names of uploaded files: an apostrophe or a "=" alone.
@@ -32,7 +32,7 @@ var doubts = map[int]func(sent string) bool{
 	// SQL: its words, its fingerprints by libinjection ("John Or@var.es"), and its punctuation.
 	942100: noInjection, 942140: noSQL, 942151: sqlProse, 942160: noSQL, 942170: noSQL, 942190: sqlProse, 942230: sqlProse, 942240: noSQL,
 	942280: noSQL, 942320: noSQL, 942350: sqlProse, 942360: sqlProse, 942500: noSQL, 942540: noStacking, 942550: noSQL,
-	9000600: noSQL, 9000601: noSQL,
+	9000605: noSQL,
 	// Operators of MongoDB, which other languages of queries write alike.
 	942290: otherQuery,
 	// Calls of PHP and of JavaScript by the names of functions.
