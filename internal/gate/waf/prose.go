@@ -2,98 +2,13 @@ package waf
 
 import (
 	"encoding/json"
-	"encoding/xml"
-	"io"
-	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"stormdoor/internal/gate/waf/syntax"
-	"stormdoor/policy"
-	"stormdoor/seclang"
 )
-
-// doubts are the rules that match by words, with what a value must be for their match to say nothing. Each judge is about
-// what an attack of the rule's class cannot do without; rules for structure that no text has are never doubted.
-var doubts = map[int]func(sent string) bool{
-	// Commands of the shell by name, and what a shell expands, found after spaces and quotes were taken out.
-	932230: shellProse, 932235: shellOrFile, 932250: shellProse, 932260: shellOrFile, 932340: shellProse, 932175: shellProse,
-	932130: noSubstitution, 932280: noShell, 9000301: noShell, 9000303: noShell, 9000508: noShell,
-	// Commands of Windows by name.
-	932120: windowsProse, 932125: windowsProse, 932370: windowsProse, 932380: windowsProse, 932140: noBatch,
-	// Names of uploaded files: an apostrophe or a "=" alone.
-	920120: fileName,
-	// Paths by dots, and requests and answers by their first lines.
-	930100: noClimb, 930110: noClimb, 921110: oneLine,
-	// Files and programs of the system by name.
-	930120: mention, 932160: mentionedProgram,
-	// SQL: its words, its fingerprints by libinjection ("John Or@var.es"), and its punctuation.
-	942100: noInjection, 942140: noSQL, 942151: sqlProse, 942160: noSQL, 942170: noSQL, 942190: sqlProse, 942230: sqlProse, 942240: noSQL,
-	942280: noSQL, 942320: noSQL, 942350: sqlProse, 942360: sqlProse, 942500: noSQL, 942540: noStacking, 942550: noSQL,
-	9000605: noSQL,
-	// Operators of MongoDB, which other languages of queries write alike.
-	942290: otherQuery,
-	// Calls of PHP and of JavaScript by the names of functions.
-	933135: noVariable, 933150: noProgram, 933160: noCall, 933180: noProgram, 933210: noProgram, 934100: noProgram, 934160: noProgram,
-	9000311: noBasic,
-	// HTML and its scripts by words and punctuation.
-	941100: noMarkup, 941120: noMarkup, 941130: noNamespace, 941170: inlineFile, 934170: noData, 941160: noMarkup, 941180: onlyComments, 941250: noMarkup, 941260: noMarkup, 941270: noMarkup, 941310: noMarkup,
-	9000322: noMarkup, 9000323: noMarkup, 941370: noScripts, 941390: noScripts, 9000320: noScripts, 9000321: noScripts,
-	// Fields of answers.
-	921120: noAnswer, 921130: noAnswerInside, 921160: noAnswer, 9000260: noAnswer,
-	// The word "javascript:".
-	941210: noScript,
-}
-
-// doubtOf is what a policy lets doubt; nil for nothing.
-func doubtOf(w *policy.WAF) func(*seclang.Rule, string) bool {
-	if w.Prose != nil && !*w.Prose {
-		return nil
-	}
-	return doubt
-}
-
-// doubt implements seclang.Options.Doubt.
-func doubt(r *seclang.Rule, sent string) bool {
-	judge := doubts[r.ID]
-	if judge == nil {
-		return false
-	}
-	if strings.IndexByte(sent, '%') >= 0 { // most rules decode once more than the body's type says
-		if decoded, err := url.QueryUnescape(sent); err == nil {
-			sent = decoded
-		}
-	}
-	return judge(sent) || leaves(sent, judge)
-}
-
-// mostJSON is the longest document of JSON in a field of which the values are judged one by one, in bytes.
-const mostJSON = 64 << 10
-
-// plainLeaf is a value of JSON that nothing can be made of: a name, a number, a time, an address of the web without a query.
-var plainLeaf = regexp.MustCompile(`^(?:[\w:@+-]+(?:\.[\w:@+-]+)*|\{\}|\[\]|https?://[\w-]+(?:\.[\w-]+)*(?::\d+)?(?:/[\w~:@+-]+(?:\.[\w~:@+-]+)*)*/?)?$`)
-
-// programLeaf begins like an option of a command or an object of a program.
-var programLeaf = regexp.MustCompile(`^-|(?i)^(?:process|window|document|java|javax|system|runtime|os|global|globalthis|require|module|self|this|navigator|location|powershell|cmd|bash|sh)\b`)
-
-// leaves reports whether a value is a document of JSON, as hooks send it in a field of a form, of which every text and every name is harmless by itself.
-func leaves(s string, judge func(string) bool) bool {
-	if len(s) > mostJSON || len(s) == 0 || s[0] != '{' && s[0] != '[' || !json.Valid([]byte(s)) {
-		return false
-	}
-	tokens := json.NewDecoder(strings.NewReader(s))
-	for {
-		token, err := tokens.Token()
-		if err != nil {
-			return err == io.EOF
-		}
-		if text, ok := token.(string); ok && !(plainLeaf.MatchString(text) && !programLeaf.MatchString(text)) && !judge(text) {
-			return false
-		}
-	}
-}
 
 // shellProse reports whether a value is a text in which no shell finds a command to run, should it be given to one. A
 // command needs an argument with structure (a path, an option, a variable, a redirection), or to stand alone where a command
@@ -106,15 +21,6 @@ func shellProse(s string) bool {
 func shellOrFile(s string) bool {
 	return inlineFile(s) || shellProse(s) || compound.MatchString(s) || disposition.MatchString(s)
 }
-
-// compound is one name of several words, such as docker-hello-world: no command, or one that is given nothing to do.
-var compound = regexp.MustCompile(`^[a-z]+(?:-[a-z0-9]+)+$`)
-
-// disposition is what stands in the field Content-Disposition (RFC 6266), which addresses of stores have in their query.
-var disposition = regexp.MustCompile(`^(?:attachment|inline)(?:;\s*[a-zA-Z]+\*?=(?:"(?:[\w .,'+@&#!~^=\p{L}\p{N}-]|\(\d{1,4}\))*"|[\w!#&+.^~%'-]+))*$`)
-
-// listing is the one command that tells nothing without a path: ls of plain names.
-var listing = regexp.MustCompile(`(?i)^ls(?: [a-z0-9]+){2,}$`)
 
 // windowsProse is shellProse where the case of names does not matter.
 func windowsProse(s string) bool { return clauses(s, false) || noWindows(s) }
@@ -157,9 +63,6 @@ func clauses(s string, lowerCommands bool) bool {
 	return words >= 3 && (grammar*8 >= words || grammar == 0 && alone && lowerCommands)
 }
 
-// names are two words with capitals, as people and things have them; commands have none.
-var names = regexp.MustCompile(`^[A-Z][a-z]+ [A-Z][a-z]+$`)
-
 // wordOf takes the punctuation of sentences off a token. It is plain if what is left is a word, a number or nothing.
 func wordOf(token string) (word string, plain bool) {
 	if strings.HasPrefix(token, "-") && strings.Trim(token, "-") != "" {
@@ -197,36 +100,6 @@ func noSubstitution(s string) bool {
 	return !substitution.MatchString(s) || noShell(s)
 }
 
-// filledIn reports whether a value is nothing but a place that some program fills in, ${api_key}, or an address or a path with such places as whole parts
-// of it: an empty variable anywhere else takes the name of a command apart.
-func filledIn(s string) bool {
-	if !places.MatchString(s) {
-		return false
-	}
-	for _, name := range filled.FindAllStringSubmatch(s, -1) {
-		if special.MatchString(name[1]) {
-			return false
-		}
-	}
-	return true
-}
-
-var (
-	filled = regexp.MustCompile(`\$\{(\w+)\}`)
-	places = regexp.MustCompile(`^(?:(?:(?i:bearer|basic|token|apikey) )?\$\{\w{1,40}\}` +
-		`|[\w.-]+(?:/[\w.-]+)*/\$\{\w{1,40}\}` +
-		`|https?://[\w.-]+(?::\d+)?(?:[/?&]|[\w.%:,+~-]|=|[=/]\$\{\w{1,40}\}(?:[&/]|$))*)$`)
-	// special are variables that hold something: of a shell, and of the languages of templates.
-	special = regexp.MustCompile(`^(?:IFS|PATH|HOME|PWD|OLDPWD|SHELL\w*|BASH\w*|ENV|USER|HOST\w*|TERM\w*|LANG|MAIL\w*|EDITOR|\w*DIR\w*|PS\d|LD_\w*|LS_\w*|RANDOM|SECONDS|LINENO|OPT\w*|REPLY|_+\w*` +
-		`|(?i:cookie|header|param|request|response|session|application|page|init)\w*|self|this|root|config|env|class|T|execution|facesContext|jndi|sys)$`)
-)
-
-// pagePath is a path below some folder: from the root on, brackets stand for programs of the system.
-var pagePath = regexp.MustCompile(`^[\w@(][\w./()@\[\]-]*$`)
-
-// anyPage is a part of a path that stands for any page in the files of a site (Next.js): [slug], [...slug], [[...slug]].
-var anyPage = regexp.MustCompile(`(?:^|/)\[{1,2}(?:\.\.\.)?[\w-]+\]{1,2}(?:-[0-9a-f]{6,40}\.(?:js|css|map))?(?:/|$)`)
-
 // mention reports whether a value is a text that speaks of a file: it neither begins with a path nor climbs, so that
 // opening it opens nothing.
 func mention(s string) bool {
@@ -236,12 +109,6 @@ func mention(s string) bool {
 	}
 	return inside.MatchString(s) && !climbing.MatchString(s) || text(s) && !climbing.MatchString(s) && !strings.HasPrefix(first, ".") && !strings.HasPrefix(first, "~") && !strings.ContainsAny(first, "/\\")
 }
-
-// jsonName is where a value stands in JSON: the points are the reader's own.
-var jsonName = regexp.MustCompile(`^(?:json|protobuf)(?:\.[\w$@-]+)+$`)
-
-// inside is a path below a folder of the program's own that is named as one of the system is: src/etc/hosts.go.
-var inside = regexp.MustCompile(`^[\w-][\w.-]*/(?:[\w-][\w.-]*/)*(?:etc|proc|sys|usr|dev|bin)/[\w-][\w./-]*$`)
 
 // climbing is a path that leaves its folder behind whatever stands before it, or an address that names a file.
 var climbing = regexp.MustCompile(`\.\.[/\\]|(?i)\b(?:file|php|phar|zip|data|expect|glob|jar|netdoc)://`)
@@ -275,43 +142,6 @@ func sqlProse(s string) bool {
 	return words >= 4 && grammar*8 >= words
 }
 
-// graphQL is what a document of GraphQL without literals is written in.
-var graphQL = regexp.MustCompile(`^\s*(?:(?:query|mutation|subscription|fragment)\b[\s\w$!:,()\[\]@]*)?\{[\s\w!:,(){}\[\]@.$]*\}\s*$`)
-
-// expanded is what a shell makes of a dollar sign; a variable of GraphQL is a name behind it.
-var expanded = regexp.MustCompile(`(?i)\$(?:[^a-z_]|ifs|path|home|shell|env|$)`)
-
-// query reports whether a value is a document of GraphQL: names and brackets, nothing that is quoted, joined or compared.
-func query(s string) bool {
-	return strings.Count(s, "{") == strings.Count(s, "}") && graphQL.MatchString(s) && !expanded.MatchString(s)
-}
-
-// odata is a system query option of OData (version 4, part 2, section 5).
-var odata = regexp.MustCompile(`^\$(?:filter|select|orderby|top|skip|count|expand|search|format|apply|compute|skiptoken)$`)
-
-// odataAddress reports whether every dollar sign in a value begins a query option of an address.
-func odataAddress(s string) bool {
-	_, options, found := strings.Cut(s, "?")
-	if !found || strings.ContainsAny(s, " \r\n{}\"") || strings.Contains(s[:len(s)-len(options)], "$") {
-		return false
-	}
-	for option := range strings.SplitSeq(options, "&") {
-		name, value, _ := strings.Cut(option, "=")
-		if strings.Contains(name, "$") && !odata.MatchString(name) || strings.Contains(value, "$") {
-			return false
-		}
-	}
-	return true
-}
-
-// odataOptions reports whether every dollar sign in a value begins a query option inside another ("Items($filter=Qty gt 1;$orderby=Qty)"); operators of
-// MongoDB are followed by no "=".
-func odataOptions(s string) bool {
-	return !strings.ContainsAny(s, "{}[]\"") && strings.Contains(s, "$") && !strings.Contains(odataOption.ReplaceAllString(s, ""), "$")
-}
-
-var odataOption = regexp.MustCompile(`(?:^|[(;,])\s*\$(?:filter|select|orderby|top|skip|count|expand|search|levels|compute)=`)
-
 // otherQuery reports whether a dollar sign belongs to GraphQL or OData.
 func otherQuery(s string) bool {
 	return query(s) || odata.MatchString(s) || odataAddress(s) || odataOptions(s) || text(s) && !operator.MatchString(s)
@@ -325,39 +155,8 @@ func noVariable(s string) bool {
 // noCall is for calls of functions.
 func noCall(s string) bool { return noProgram(s) || disposition.MatchString(s) }
 
-// noClimb reports whether no part of a value leads out of a folder, however dots are written.
-func noClimb(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 || r == '/' || r == '%' }) && !strings.Contains(s, "..") && !odd.MatchString(s)
-}
-
-// odd is a backslash that is none of an expression's, and a point in other characters.
-var odd = regexp.MustCompile(`(?i)\\(?:[^dwsb.*+?^$(){}|\[\]]|$)|2e|0x2|u002|c0|e0|af`)
-
-// oneLine reports whether a value has no line end, without which it begins nothing: none of those, none that is still escaped, and no character of which
-// something behind a program could keep the lower byte.
-func oneLine(s string) bool {
-	return !escapedEnd.MatchString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return r == '\n' || r == '\r' || r >= 0x80 && (r&0xff == '\n' || r&0xff == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029)
-	})
-}
-
-var escapedEnd = regexp.MustCompile(`\\[rnux0]|&#|%[0u]`)
-
-func noAnswerInside(s string) bool { return noAnswer(s) || oneLine(s) && !strings.Contains(s, "<") }
-
-// noData is for addresses of the kind data:, which have a comma.
-func noData(s string) bool {
-	return inlineFile(s) || strings.HasPrefix(s, "data:") && !strings.Contains(s, ",")
-}
-
 // operator is one of MongoDB as it has to be written: a key of an object, or in the brackets of a name.
 var operator = regexp.MustCompile(`(?i)["'\[{,]\s*\$(?:eq|ne|gte?|lte?|n?in|n?or|and|not|regex|exists|type|mod|where|expr|all|elemmatch|size|text|function|set|unset|inc|push|pull)["'\]]?\s*[:\]]`)
-
-// address is a name with an address of mail behind it. Nothing in it ends a literal or compares, and the variable of SQL that
-// the address could be is never set.
-var address = regexp.MustCompile(`^[\p{L}\p{N} ._-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,}$`)
-
-func mailbox(s string) bool { return address.MatchString(s) }
 
 // noScript reports whether a value has nothing by which a script calls or sets anything.
 func noScript(s string) bool { return !strings.ContainsAny(s, "(`=[{+\\%&<>;\x00") }
@@ -473,59 +272,11 @@ func noInjection(s string) bool {
 	return inlineFile(s) || strings.Count(s, "*") == 1 && wildcard.MatchString(s) || mailbox(s) || noSQL(s) || oddWord(s) || strings.Contains(s, "?") && prepared.MatchString(s) && !syntax.SQL(s)
 }
 
-// wildcard is a path with one segment that stands for any; SQL would read the beginning of a comment there, and never its end.
-var wildcard = regexp.MustCompile(`^/?(?:\d/)?(?:[A-Za-z_](?:-?[\w.:])*/)+\*(?:/[A-Za-z_](?:-?[\w.:])*)*$`)
-
-// prepared is a statement with places for values, as logs and traces show it: nothing runs it so.
-var prepared = regexp.MustCompile(`(?:=|<|>|,|\(|(?i:limit|offset|like)\s)\s*\?\s*(?:$|[,);]|(?i:and|or|order|limit|group)\b)`)
-
 // noNamespace is for declarations of namespaces: a document of XML has them, and runs nothing if none is one that browsers
 // know.
 func noNamespace(s string) bool {
 	return inlineFile(s) || noMarkup(s) || !strings.ContainsAny(s, "<>\"'`") && !attribute.MatchString(s) || document.MatchString(s) && !known.MatchString(s)
 }
-
-var (
-	document  = regexp.MustCompile(`^\s*(?:<\?xml[^>]*\?>\s*)?<(?:[\w-]+:)?[\w-]+\s[^<]*xmlns(?::[\w-]+)?=`)
-	attribute = regexp.MustCompile(`(?i)(?:^|[\s/])(?:on\w+|formaction|action|src\w*|href|xlink:href|style|data|background|poster)\s*=`)
-	known     = regexp.MustCompile(`(?i)1999/(?:xhtml|xsl|xlink)|2000/svg|1998/math|<(?:script|svg|html)\b|\bon\w+\s*=|script:`)
-)
-
-// plainXML reports whether a value is a whole document of XML, without a declaration of its type, that is none for browsers, which know no namespaces: an
-// assertion of SAML, a request to a gateway.
-func plainXML(s string) bool {
-	if len(s) > mostJSON || !strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "<") || known.MatchString(s) || syntax.Runs(s) || strings.Contains(s, "<!") || object.MatchString(s) {
-		return false
-	}
-	d := xml.NewDecoder(strings.NewReader(s))
-	var open []xml.Name
-	elements := 0
-	for {
-		token, err := d.RawToken()
-		if err != nil {
-			return err == io.EOF && elements > 0 && len(open) == 0
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if elements++; token.Name.Space == "" && syntax.IsTag(token.Name.Local) {
-				return false
-			}
-			open = append(open, token.Name)
-		case xml.EndElement:
-			if len(open) == 0 || open[len(open)-1] != token.Name {
-				return false
-			}
-			open = open[:len(open)-1]
-		case xml.ProcInst:
-			if token.Target != "xml" {
-				return false
-			}
-		}
-	}
-}
-
-// object is what makes an object of a program out of a document.
-var object = regexp.MustCompile(`(?i)\b(?:ldaps?|rmi|jndi|iiop|dns):|\bjavax?\.|\bcom\.sun\.|ysoserial|include`)
 
 // onlyComments is for what XSS and comments of HTML have in common: comments that are closed, and nothing else.
 func onlyComments(s string) bool {
