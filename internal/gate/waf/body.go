@@ -33,6 +33,9 @@ func inspectable(mediaType string) bool {
 	if strings.HasSuffix(t, "+json") || strings.HasSuffix(t, "+xml") {
 		return true
 	}
+	if strings.HasSuffix(t, "+octet-stream") { // pieces of files (tus)
+		return false
+	}
 	for _, streamed := range []string{"image/", "video/", "audio/", "font/", "application/octet-stream", "application/zip", "application/gzip", "application/x-tar", "application/pdf", "application/vnd.docker", "application/x-git"} {
 		if strings.HasPrefix(t, streamed) {
 			return false

@@ -128,11 +128,17 @@ func (s *Stage) watch(f *flow.Facts, body io.Reader) *messages {
 	return m
 }
 
-// isBinary reports whether a body that is said to be a message of Protocol Buffers is one and no text, of which the beginning is there: then no program
-// reads it as a document, and the rules have nothing to say of it. Most messages have bytes of no text, since they have lengths.
+// isBinary reports whether a body that is said to be a message of Protocol Buffers is one and no text, of which the beginning is there, or one of another
+// encoding that is no text: then no program reads it as a document, and the rules have nothing to say of it. Most messages have bytes of no text, since they have lengths.
 func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
 	c, ok := callOf(f)
-	if !ok || c.framed || !noText(body) {
+	switch {
+	case c.framed || !noText(body):
+		return false
+	case !ok && binaryType.MatchString(f.Header.Get("Content-Type")):
+		plain, whole, more := seclang.Unpack(body, listed(f, "content-encoding"), int(s.limit)+1)
+		return (whole || more) && noText(plain)
+	case !ok:
 		return false
 	}
 	switch strings.ToLower(c.coding) {
@@ -145,6 +151,9 @@ func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
 	plain, _, _ := seclang.Unpack(body, c.coding, int(s.limit))
 	return noText(plain) && isMessage(plain)
 }
+
+// binaryType are encodings that are no text: of values, of names of hosts, of certificates, of mail on phones.
+var binaryType = regexp.MustCompile(`(?i)^application/(?:(?:[\w.-]+\+|x-|vnd\.)?(?:msgpack|cbor|avro|wbxml)|vnd\.ms-sync\.wbxml|vnd\.ms-sync|cose|bson|(?:oblivious-)?dns-message|ohttp-req|ocsp-request|timestamp-query|pkcs10|pkcs7-\w+|pkix-\w+|(?:x-|vnd\.apache\.)thrift[\w.-]*|wasm|java-archive)\s*(?:;|$)`)
 
 // isMessage reports whether bytes are fields of a message, as far as they go.
 func isMessage(b []byte) bool {

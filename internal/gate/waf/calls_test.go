@@ -154,6 +154,10 @@ func TestMessagesOfCallsAreJudged(t *testing.T) {
 		{"a form that is said to be one", "/v1/traces", []string{"application/x-protobuf"}, "id=1'+UNION+SELECT+password+FROM+users--", "942"},
 		{"what is said to be packed in an unknown way", "/v1/traces", []string{"application/x-protobuf", "Content-Encoding", "x"}, "id=1", "200002"},
 		{"messages behind their lengths", "/metrics", []string{"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"}, "\x07" + order("a\x01bcd") + "\x03" + order("a"), ""},
+		{"a question about a name", "/dns-query", []string{"application/dns-message"}, "\x00\x00\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x03org\x00\x00\x01\x00\x01", ""},
+		{"mail on a phone", "/Microsoft-Server-ActiveSync", []string{"application/vnd.ms-sync.wbxml"}, "\x03\x01\x6a\x00\x45\x5c\x4f\x4b\x03" + "0" + "\x00\x01", ""},
+		{"JSON that is said to be something else", "/x", []string{"application/msgpack"}, `{"id":"\x01` + sqlAttack + `"}`, "942"},
+		{"a form that is said to be something else", "/x", []string{"application/cbor"}, "id=1'+UNION+SELECT+password+FROM+users--", "942"},
 		{"a packed message by Connect", buy, []string{"application/proto", "Content-Encoding", "gzip"}, zip(bad), "942"},
 		{"a good one", buy, []string{"application/proto", "Content-Encoding", "gzip"}, zip(good), ""},
 	} {
