@@ -2,6 +2,7 @@ package body
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"pgregory.net/rapid"
 )
@@ -147,7 +149,25 @@ func TestXML(t *testing.T) {
 	}
 }
 
-// TestXMLCharsets reads documents in encodings in which a byte is a character, as the document says or else its Content-Type, and
+// utf16LE is a text in UTF-16, the lower byte first.
+func utf16LE(s string) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+// swapped has the bytes of each pair the other way round.
+func swapped(s string) string {
+	b := []byte(s)
+	for i := 0; i+1 < len(b); i += 2 {
+		b[i], b[i+1] = b[i+1], b[i]
+	}
+	return string(b)
+}
+
+// TestXMLCharsets reads documents in UTF-16 and in encodings in which a byte is a character, as the document says or else its Content-Type, and
 // refuses the others, in which a byte of ASCII may be something else.
 func TestXMLCharsets(t *testing.T) {
 	for _, tt := range []struct{ charset, text, want string }{
@@ -166,6 +186,13 @@ func TestXMLCharsets(t *testing.T) {
 		{"utf-8", `<?xml version="1.0" encoding="utf-16"?><a>b</a>`, "malformed"},
 		{"", `<a><?xml version="1.0" encoding="ISO-8859-1"?>b</a>`, "malformed"},
 		{"", "\ufeff" + `<?xml version="1.0" encoding="ISO-8859-1"?><a>b</a>`, "malformed"},
+		{"utf-16", utf16LE("\ufeff" + `<?xml version="1.0" encoding="utf-16"?><a b="ü">Tür 🚪</a>`), "=Tür 🚪;b=ü;"},
+		{"", utf16LE(`<?xml version="1.0"?><a>b</a>`), "=b;"},
+		{"", utf16LE("\ufeff<a>b</a>"), "=b;"},
+		{"", swapped(utf16LE("\ufeff" + `<?xml version="1.0" encoding="UTF-16"?><a>Tür</a>`)), "=Tür;"},
+		{"", utf16LE("\ufeff" + `<?xml version="1.0" encoding="UTF-8"?><a>b</a>`), "malformed"},
+		{"", utf16LE("\ufeff<a>b</a>") + "x", "malformed"},
+		{"", utf16LE("\ufeff<a>b") + "\x00\xd8<\x00/\x00a\x00>\x00", "malformed"},
 	} {
 		var f Fields
 		XML([]byte(tt.text), Limits{Charset: tt.charset, Tokens: true}, &f)
@@ -180,6 +207,14 @@ func TestXMLCharsets(t *testing.T) {
 	var f Fields
 	text := `<?xml version="1.0" encoding="ISO-8859-1"?><a>` + "\xe9\xe8" + `<b>` + "\xfcber" + `</b></a>`
 	XML([]byte(text), Limits{}, &f)
+	var w Fields
+	wideText := utf16LE("\ufeff<a>Tür 🚪<b>über</b></a>")
+	XML([]byte(wideText), Limits{}, &w)
+	for i, want := range []string{"Tür 🚪", "über"} {
+		if at := w.Texts[i]; wideText[at.Start:at.End] != utf16LE(want) {
+			t.Errorf("%s stands at %q", at.Value, wideText[at.Start:at.End])
+		}
+	}
 	for i, want := range []string{"\xe9\xe8", "\xfcber"} {
 		if at := f.Texts[i]; text[at.Start:at.End] != want {
 			t.Errorf("%s stands at %q", at.Value, text[at.Start:at.End])

@@ -2,7 +2,9 @@ package body
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -61,17 +63,41 @@ func xmlDeclaration(text []byte) []byte {
 	return text[:i+len(end)]
 }
 
+// wide are the names of encodings of two bytes a character.
+var wide = map[string]bool{"utf-16": true, "utf-16le": true, "utf-16be": true, "iso-10646-ucs-2": true, "ucs-2": true}
+
+// wideOrder is the order of bytes of a document in UTF-16, told by its byte order mark or by its first character, and how long the mark is; nil for any
+// other (XML 1.0, appendix F).
+func wideOrder(text []byte) (order binary.ByteOrder, mark int) {
+	switch {
+	case bytes.HasPrefix(text, []byte("\xff\xfe")) && !bytes.HasPrefix(text, []byte("\xff\xfe\x00\x00")):
+		return binary.LittleEndian, 2
+	case bytes.HasPrefix(text, []byte("\xfe\xff")):
+		return binary.BigEndian, 2
+	case len(text) > 3 && text[0] == '<' && text[1] == 0 && text[2] != 0 && text[3] == 0:
+		return binary.LittleEndian, 0
+	case len(text) > 3 && text[0] == 0 && text[1] == '<' && text[2] == 0 && text[3] != 0:
+		return binary.BigEndian, 0
+	}
+	return nil, 0
+}
+
 // characters is a text that is read as UTF-8, and where in the text as sent its parts are.
 type characters struct {
 	text     []byte
 	from     []byte // as sent; nil when that is text
 	charset  *charmap.Charmap
-	at, past int // a place as sent, and in text
+	wide     bool // it is in UTF-16, and what stands before its beginning is
+	mark     int  // so long
+	at, past int  // a place as sent, and in text
 }
 
 // charactersOf reads an XML document in the encoding that it declares, or else in that of its Content-Type. What is in
 // another one than those of charsets, or not in the one that it says, is left as it is: the parser says so.
 func charactersOf(text []byte, charset string) characters {
+	if order, mark := wideOrder(text); order != nil {
+		return wideCharacters(text, order, mark)
+	}
 	name, ok := declaredCharset(xmlDeclaration(text))
 	if isUTF8(name) && !utf8.Valid(text) {
 		name = strings.ToLower(charset)
@@ -87,10 +113,38 @@ func charactersOf(text []byte, charset string) characters {
 	return c
 }
 
+// wideCharacters reads a document in UTF-16. What is none is left as it is.
+func wideCharacters(text []byte, order binary.ByteOrder, mark int) characters {
+	c := characters{text: text, from: text, wide: true, mark: mark, at: mark}
+	read := make([]byte, 0, len(text)/2+8)
+	for at := mark; at < len(text); {
+		if len(text)-at < 2 {
+			return characters{text: text}
+		}
+		r := rune(order.Uint16(text[at:]))
+		at += 2
+		if utf16.IsSurrogate(r) {
+			if len(text)-at < 2 {
+				return characters{text: text}
+			}
+			if r = utf16.DecodeRune(r, rune(order.Uint16(text[at:]))); r == utf8.RuneError {
+				return characters{text: text}
+			}
+			at += 2
+		}
+		read = utf8.AppendRune(read, r)
+	}
+	c.text = read
+	return c
+}
+
 // readable reports whether a declaration at a place of the text says the encoding that it is read in: as its beginning UTF-8 or the one
 // that was found there, and UTF-8 anywhere else, where no program looks for one.
 func (c *characters) readable(declaration []byte, at int) bool {
 	name, ok := declaredCharset(declaration)
+	if c.wide {
+		return ok && at == c.mark && (name == "" || wide[name])
+	}
 	return ok && (isUTF8(name) || at == 0 && charsets[name] != nil)
 }
 
@@ -99,7 +153,15 @@ func (c *characters) place(in int) int {
 	if c.from == nil {
 		return in
 	}
-	for c.past < in {
+	for c.wide && c.past < in {
+		_, n := utf8.DecodeRune(c.text[c.past:])
+		c.past += n
+		c.at += 2
+		if n == utf8.UTFMax {
+			c.at += 2
+		}
+	}
+	for !c.wide && c.past < in {
 		c.past += utf8.RuneLen(c.charset.DecodeByte(c.from[c.at]))
 		c.at++
 	}
