@@ -252,6 +252,26 @@ type readFunc func([]byte) (int, error)
 
 func (r readFunc) Read(p []byte) (int, error) { return r(p) }
 
+// A long message without a declared type goes on as it came, and is examined as it is judged.
+func TestLongMessagesWithoutTypes(t *testing.T) {
+	s := calling(t, policy.WAFBlocks, func(p *policy.Policy) { p.WAF.InspectBody = 4 << 10 })
+	body := strings.Repeat(within(3, "\x00"+sqlAttack), 1000)
+	for _, coding := range []string{"", "gzip"} {
+		sent := body
+		if coding != "" {
+			sent = zip(body)
+		}
+		f := callTo("/v1/traces", "application/x-protobuf", "Content-Encoding", coding)
+		v, got, err := watched(t, s, f, strings.NewReader(sent))
+		if v.Action > flow.Admit || got != sent || err != nil {
+			t.Errorf("%q: %+v, %v, %d of %d bytes", coding, v, err, len(got), len(sent))
+		}
+		if x := s.Examine(f, []byte(sent)); x.Verdict.Action > flow.Admit || !x.Streamed {
+			t.Errorf("%q: examined as %+v", coding, x.Verdict)
+		}
+	}
+}
+
 // A sender may announce how long its body is, and whoever sends it on then does not ask for its end.
 func TestTheEndOfABodyThatWasAnnounced(t *testing.T) {
 	s := calling(t, policy.WAFBlocks, nil)

@@ -89,14 +89,15 @@ func (s *Stage) Examine(f *flow.Facts, body []byte) Examination {
 	var text []byte
 	var cut *seclang.Cutter
 	ends := false // what is behind the beginning cannot be looked at
-	if s.over == policy.OverFollowed && x.Mode != policy.WAFOff && s.WantsBody(f) {
+	isBinary := x.Mode != policy.WAFOff && s.isBinary(f, body[:min(int64(len(body)), s.limit+1)])
+	if s.over == policy.OverFollowed && x.Mode != policy.WAFOff && s.WantsBody(f) && !isBinary {
 		text, cut, ends = s.long(f, body)
 	}
 	var calls []byte
 	if x.Mode != policy.WAFOff && s.WatchesBody(f) {
 		calls, body, whole = body, nil, false
 	}
-	if len(body) > 0 && (!s.WantsBody(f) || x.Mode != policy.WAFOff && s.isBinary(f, body)) {
+	if len(body) > 0 && (!s.WantsBody(f) || isBinary) {
 		body, x.Streamed, whole = nil, true, false
 	}
 	if int64(len(body)) > s.limit {
