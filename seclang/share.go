@@ -102,8 +102,9 @@ func patternSets(patterns []match.Pattern, beside *Ruleset) ([]patternSet, error
 }
 
 // automataMemory is how many bytes the automata of a set of patterns may hold. What a recorded mixture of requests to many kinds of programs
-// needs is 20 MiB; with 16 and with 11 such traffic costs a half and two thirds more than with that, and hostile values no more.
-const automataMemory = 16 << 20
+// needs is 20 MiB; with 16 and with 12 such traffic costs a half and two thirds more than with that, and hostile values no more. With 14 the whole
+// rule set would take over 24 MiB.
+const automataMemory = 12 << 20
 
 // bitOf returns the bit of a pattern.
 func bitOf(sets []patternSet, p match.Pattern) (int, bool) {
