@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -133,13 +134,11 @@ func (s *Stage) watch(f *flow.Facts, body io.Reader) *messages {
 func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
 	c, ok := callOf(f)
 	switch {
-	case c.framed || !noText(body):
+	case c.framed || !ok && !binaryType(f.Header.Get("Content-Type")) || !noText(body):
 		return false
-	case !ok && binaryType.MatchString(f.Header.Get("Content-Type")):
+	case !ok:
 		plain, whole, more := seclang.Unpack(body, listed(f, "content-encoding"), int(s.limit)+1)
 		return (whole || more) && noText(plain)
-	case !ok:
-		return false
 	}
 	switch strings.ToLower(c.coding) {
 	case "":
@@ -152,8 +151,20 @@ func (s *Stage) isBinary(f *flow.Facts, body []byte) bool {
 	return noText(plain) && isMessage(plain)
 }
 
-// binaryType are encodings that are no text: of values, of names of hosts, of certificates, of mail on phones.
-var binaryType = regexp.MustCompile(`(?i)^application/(?:(?:[\w.-]+\+|x-|vnd\.)?(?:msgpack|cbor|avro|wbxml)|vnd\.ms-sync\.wbxml|vnd\.ms-sync|cose|bson|(?:oblivious-)?dns-message|ohttp-req|ocsp-request|timestamp-query|pkcs10|pkcs7-\w+|pkix-\w+|(?:x-|vnd\.apache\.)thrift[\w.-]*|wasm|java-archive)\s*(?:;|$)`)
+// binaryType reports whether a media type is an encoding that is no text: of values, of names of hosts, of certificates, of mail on phones.
+func binaryType(mediaType string) bool {
+	t, _, _ := strings.Cut(mediaType, ";")
+	t, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(t)), "application/")
+	return ok && (binaryTypes[t] || binaryTypes[strings.TrimPrefix(t, "x-")] || binaryTypes[t[strings.LastIndexByte(t, '+')+1:]])
+}
+
+// binaryTypes are by what stands behind "application/", or behind "+".
+var binaryTypes = map[string]bool{
+	"msgpack": true, "vnd.msgpack": true, "cbor": true, "cose": true, "avro": true, "bson": true,
+	"wbxml": true, "vnd.wap.wbxml": true, "vnd.ms-sync.wbxml": true, "vnd.ms-sync": true, "thrift": true, "vnd.apache.thrift.binary": true, "vnd.apache.thrift.compact": true,
+	"dns-message": true, "oblivious-dns-message": true, "ohttp-req": true, "ocsp-request": true, "timestamp-query": true,
+	"pkcs10": true, "pkcs7-mime": true, "pkcs7-signature": true, "pkix-cert": true, "wasm": true, "java-archive": true,
+}
 
 // isMessage reports whether bytes are fields of a message, as far as they go.
 func isMessage(b []byte) bool {
@@ -165,8 +176,8 @@ func isMessage(b []byte) bool {
 // noText reports whether bytes have control characters, and nothing in front of which a reader that takes those could take them for JSON or XML, in
 // whatever encoding.
 func noText(b []byte) bool {
-	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
-	if bytes.IndexFunc(b, control) < 0 || bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) || bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
+	control := slices.ContainsFunc(b, func(c byte) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' })
+	if !control || bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) || bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
 		return false
 	}
 	return !documentBegins.Match(bytes.ReplaceAll(b[:min(len(b), mostBlank)], []byte{0}, nil))
