@@ -72,17 +72,23 @@ func TestWebSocketEchoes(t *testing.T) {
 	}
 }
 
-func TestGRPCPassesOverClearHTTP2(t *testing.T) {
-	addr, state := grpcOrigin(t)
-	d := startDoor(t, site("h2c://"+addr))
-	conn, err := grpc.NewClient("passthrough:///"+d.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// healthClient is a client of gRPC's health service at an address, and for how long a test waits for it.
+func healthClient(t *testing.T, addr string) (grpc_health_v1.HealthClient, context.Context) {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client := grpc_health_v1.NewHealthClient(conn)
+	t.Cleanup(cancel)
+	return grpc_health_v1.NewHealthClient(conn), ctx
+}
+
+func TestGRPCPassesOverClearHTTP2(t *testing.T) {
+	addr, state := grpcOrigin(t)
+	d := startDoor(t, site("h2c://"+addr))
+	client, ctx := healthClient(t, d.addr)
 
 	answer, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil || answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
@@ -126,14 +132,7 @@ func TestTheFirewallReadsGRPC(t *testing.T) {
 	d := startDoor(t, `sites: [{hosts: ["*"], origins: ["h2c://`+addr+`"], protobuf: "`+file+`"}]
 waf: {mode: block}
 `)
-	conn, err := grpc.NewClient("passthrough:///"+d.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client := grpc_health_v1.NewHealthClient(conn)
+	client, ctx := healthClient(t, d.addr)
 	for _, packed := range [][]grpc.CallOption{nil, {grpc.UseCompressor("gzip")}} {
 		for service, want := range map[string]codes.Code{"shop": codes.OK, "none": codes.NotFound, "1' UNION SELECT password FROM users--": codes.PermissionDenied} {
 			if _, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: service}, packed...); status.Code(err) != want {

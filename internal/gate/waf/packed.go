@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"strings"
 
 	"stormdoor/flow"
 	"stormdoor/internal/gate/waf/openapi"
@@ -21,15 +20,7 @@ const unfoldMost = 128
 const packedSlack = 3*32<<10 + 16<<10
 
 // isPacked reports whether a body has a Content-Encoding.
-func isPacked(f *flow.Facts) bool {
-	for i := range f.Header.Len() {
-		h := f.Header.At(i)
-		if flow.EqualFold(h.Name, "content-encoding") && h.Value != "" && !strings.EqualFold(h.Value, "identity") {
-			return true
-		}
-	}
-	return false
-}
+func isPacked(f *flow.Facts) bool { return listed(f, "content-encoding") != "" }
 
 // mayUnfold reports whether a body of that size is packed and may hold more than is inspected at once.
 func (s *Stage) mayUnfold(f *flow.Facts, size int64) bool {

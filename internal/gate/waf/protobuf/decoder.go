@@ -17,8 +17,8 @@ const maxLength = math.MaxInt32
 // maxName is the longest name of a text, in bytes; what is longer ends there.
 const maxName = 512
 
-// Overlap is how much of a text that is given in parts is given twice, in bytes, so that nothing hides in a cut.
-const Overlap = 8 << 10
+// overlap is how much of a text that is given in parts is given twice, in bytes, so that nothing hides in a cut.
+const overlap = 8 << 10
 
 // What may be wrong with a message. A server reads some of these in a way of its own; no encoder writes them.
 var (
@@ -91,7 +91,7 @@ const prefix = "protobuf"
 
 // NewDecoder returns what takes messages of a schema apart. Texts longer than most, in bytes, are given in parts that overlap.
 func NewDecoder(schema *Schema, most int) *Decoder {
-	return &Decoder{schema: schema, most: max(most, 2*Overlap), names: map[string]string{}}
+	return &Decoder{schema: schema, most: max(most, 2*overlap), names: map[string]string{}}
 }
 
 // Begin begins a message of a type, of a size in bytes; size is negative where it is not known.
@@ -372,7 +372,7 @@ func (d *Decoder) give() error {
 	d.Bytes += len(name) + len(d.text)
 	d.Given++
 	if d.left > 0 {
-		d.again = copy(d.text, d.text[len(d.text)-Overlap:])
+		d.again = copy(d.text, d.text[len(d.text)-overlap:])
 		d.text = d.text[:d.again]
 		return nil
 	}

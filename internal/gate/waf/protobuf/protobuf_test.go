@@ -306,10 +306,10 @@ func TestALongTextIsGivenInParts(t *testing.T) {
 	}
 	whole := d.Texts[0].Value
 	for _, part := range d.Texts[1:] {
-		if part.Value[:Overlap] != whole[len(whole)-Overlap:] {
+		if part.Value[:overlap] != whole[len(whole)-overlap:] {
 			t.Fatal("a part does not overlap the one before")
 		}
-		whole += part.Value[Overlap:]
+		whole += part.Value[overlap:]
 	}
 	if whole != long.String() || len(d.Texts) != 4 || waits == 0 || d.End() != nil {
 		t.Errorf("%d of %d bytes in %d parts, %d times one waited", len(whole), long.Len(), len(d.Texts), waits)
@@ -340,12 +340,24 @@ func TestFilesThatAreNoDescriptors(t *testing.T) {
 	}
 }
 
+// unmarshals reports whether the library reads a message. Of a dynamic type, it fails over the key of a map that is written as another kind (1.36.12); that
+// is not reading it.
+func unmarshals(wire []byte, m proto.Message) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return proto.Unmarshal(wire, m) == nil
+}
+
 // FuzzDecoder holds the decoder to the library: what that reads, we read too, and its texts are ours; and the size of the pieces does not matter.
 func FuzzDecoder(f *testing.F) {
 	s := schema(f)
 	files, _ := protodesc.NewFiles(descriptors(f))
 	order, _ := files.FindDescriptorByName("shop.Order")
 	f.Add([]byte(text(1, "a")+text(5, text(6, text(1, "k")+text(2, "v")))), 3)
+	f.Add([]byte(text(6, text(1, "00")+number(1, 0x30))), 2)
 	f.Add([]byte(group(90, number(1, 2))+text(9, text(1, "x/shop.Order")+text(2, text(1, "a")))), 1)
 	f.Fuzz(func(t *testing.T, wire []byte, size int) {
 		size = max(1, size&63)
@@ -355,7 +367,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatalf("in pieces of %d: %q, %v; whole: %q, %v", size, got, err, again, errAgain)
 		}
 		m := dynamicpb.NewMessage(order.(protoreflect.MessageDescriptor))
-		if proto.Unmarshal(wire, m) != nil {
+		if !unmarshals(wire, m) {
 			return
 		}
 		if err != nil {

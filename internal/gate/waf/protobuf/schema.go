@@ -202,9 +202,6 @@ func (s *Schema) findAnys() {
 // File is the file that was read.
 func (s *Schema) File() string { return s.file }
 
-// Methods is how many methods are declared.
-func (s *Schema) Methods() int { return len(s.methods) }
-
 // Takes is the type of the messages that the method of a path takes; nil for one that is not declared. Some servers compare paths without case, and
 // some are told of methods below a path of their own, so the last two segments of a clean path count.
 func (s *Schema) Takes(path string) *Message {
